@@ -1,0 +1,267 @@
+"""From a photograph to an aligned face, and back.
+
+A face is found by dlib's HOG detector and five landmarks; a similarity transform carries those
+onto fixed places of a square crop (the frame of CelebA, so that every source looks alike).
+
+Coordinates are continuous: the pixel in column i covers [i, i + 1), so a photograph of width W
+spans [0, W]. A *matrix* is (2, 3) and maps photo coordinates to crop coordinates, where the crop
+is the square [0, 1]², whatever its size in pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from vaegan.images import RESAMPLE
+
+# CelebA's aligned photographs, and the customary square crop of them, in pixels.
+FRAME = (178, 218)
+CROP = (15, 35, 163, 183)  # left, top, right, bottom
+# Medians over CelebA, in dlib's order: the outer and inner corner of the eye on the picture's
+# right, the same of the one on its left, the base of the nose. They are pixels' indices, and half
+# a pixel further in continuous coordinates.
+_LANDMARKS = ((115, 113), (100, 113), (62, 112), (77, 113), (88, 142.5))
+CANONICAL = (np.array(_LANDMARKS) + 0.5 - CROP[:2]) / (CROP[2] - CROP[0])  # (5, 2) in [0, 1]
+
+DETECTION_SIDE = 800  # pixels; dlib's detector sees faces from about 80 of these on
+LANDMARK_SIDE = 200  # pixels of the face's box; dlib rounds landmarks to whole ones
+FEATHER = 0.12  # width of the default mask's soft edge, in crop sides
+
+Matrix = NDArray[np.float64]
+
+_lock = threading.Lock()  # dlib's detector keeps state between the steps of one call
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A face found in a photograph.
+
+    box: (left, top, right, bottom) in photo pixels; it may reach outside the photograph
+    landmarks: (5, 2), x and y in photo pixels, in the order of CANONICAL
+    score: the detector's confidence; above 0, and about 1 to 3 for a plain view of a face
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: NDArray[np.float64]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Square pixels of the photograph."""
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        left, top, right, bottom = self.box
+        return (left + right) / 2, (top + bottom) / 2
+
+
+def detect(image: Image.Image) -> list[Detection]:
+    """The faces in a photograph, largest first; an empty list where none was found.
+
+    Several threads may call it; they take turns.
+    """
+    image = image.convert("RGB")
+    with _lock:
+        detector, predictor = _dlib()
+        for picture, scale in _attempts(image):
+            boxes, scores, _ = detector.run(np.asarray(picture), 0, 0.0)
+            if boxes:
+                found = [
+                    _detection(image, predictor, box, scale, score)
+                    for box, score in zip(boxes, scores, strict=True)
+                ]
+                return sorted(found, key=lambda detection: -detection.area)
+    return []
+
+
+def similarity(landmarks: NDArray[np.float64], target: NDArray[np.float64] = CANONICAL) -> Matrix:
+    """The rotation, scale and shift that carry `landmarks` onto `target`: (N, 2) each.
+
+    Least squares over the N points, without mirroring (Umeyama, 1991).
+
+    Raises:
+        ValueError: all landmarks in one place.
+    """
+    source_mean, target_mean = landmarks.mean(0), target.mean(0)
+    source, goal = landmarks - source_mean, target - target_mean
+    spread = (source**2).sum()
+    if not spread > 0:
+        raise ValueError("landmarks in a single place say nothing about scale")
+    # In the plane the solution is one complex number: scale · e^(i · angle).
+    cosine = (source * goal).sum() / spread
+    sine = (source[:, 0] * goal[:, 1] - source[:, 1] * goal[:, 0]).sum() / spread
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([linear, target_mean - linear @ source_mean])
+
+
+def from_box(left: float, top: float, right: float, bottom: float) -> Matrix:
+    """The matrix of an upright square crop, framed by hand in photo pixels.
+
+    Raises:
+        ValueError: the box is empty.
+    """
+    side = max(right - left, bottom - top)
+    if not (right > left and bottom > top):
+        raise ValueError(f"the box ({left}, {top}, {right}, {bottom}) is empty")
+    x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    return np.array([[1, 0, -x], [0, 1, -y]]) / side
+
+
+def crop_size(matrix: Matrix) -> int:
+    """The side of the crop in photo pixels: the size at which it loses and invents nothing."""
+    return max(1, round(1 / np.hypot(matrix[0, 0], matrix[1, 0])))
+
+
+def outside(matrix: Matrix, image_size: tuple[int, int]) -> float:
+    """The share of the crop, 0 to 1, that lies outside a photograph of (width, height)."""
+    ticks = (np.arange(64) + 0.5) / 64
+    points = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
+    photo = _apply(_inverse(matrix), points)
+    return 1 - float(((photo >= 0) & (photo < image_size)).all(1).mean())
+
+
+def align(image: Image.Image, matrix: Matrix, size: int) -> Image.Image:
+    """The crop, as size×size pixels; what lies outside the photograph is mirrored into it.
+
+    It is cut at the photograph's own scale or finer, and only then shrunk, since a warp that
+    shrinks would skip pixels.
+    """
+    side = max(crop_size(matrix), size)
+    inverse = _inverse(matrix)
+    corners = _apply(inverse, np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
+    margin = 3  # pixels: the reach of the bicubic filter
+    left, top = np.floor(corners.min(0)).astype(int) - margin
+    right, bottom = np.ceil(corners.max(0)).astype(int) + margin
+    patch = _mirrored(image, left, top, right, bottom)
+    to_patch = inverse - [[0, 0, left], [0, 0, top]]
+    crop = _warp(patch, to_patch * [1 / side, 1 / side, 1], (side, side))
+    return crop if side == size else crop.resize((size, size), RESAMPLE)
+
+
+def paste(
+    photo: Image.Image, crop: Image.Image, matrix: Matrix, mask: Image.Image | None = None
+) -> Image.Image:
+    """A copy of `photo` with `crop` laid back where `align` took it from.
+
+    crop: square, of any size
+    mask: "L", square, of any size: 255 shows the crop, 0 leaves the photograph; by default full
+        with a soft edge
+
+    Pixels that the mask does not reach stay exactly as they are.
+    """
+    corners = _apply(_inverse(matrix), np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
+    left, top = np.maximum(np.floor(corners.min(0)), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(corners.max(0)), photo.size).astype(int)
+    result = photo.copy()
+    if left >= right or top >= bottom:
+        return result
+    mask = soft_square(crop.width) if mask is None else mask
+    box = (int(left), int(top), int(right), int(bottom))
+    result.paste(_unwarp(crop, matrix, box), box, _unwarp(mask, matrix, box))
+    return result
+
+
+def soft_square(size: int, feather: float = FEATHER) -> Image.Image:
+    """A mask of size×size: 255 inside, falling smoothly to 0 at the edges."""
+    ticks = (np.arange(size) + 0.5) / size
+    edge = np.clip(np.minimum(ticks, 1 - ticks) / feather, 0, 1)
+    ramp = edge * edge * (3 - 2 * edge)
+    return Image.fromarray((np.outer(ramp, ramp) * 255).round().astype(np.uint8))
+
+
+@cache
+def _dlib() -> tuple[dlib.fhog_object_detector, dlib.shape_predictor]:
+    """The detector and the five-point predictor; called under the lock."""
+    # Importing the package would import pkg_resources, which is gone; its folder will do.
+    folder = Path(find_spec("face_recognition_models").submodule_search_locations[0])
+    model = folder / "models" / "shape_predictor_5_face_landmarks.dat"
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model))
+
+
+def _attempts(image: Image.Image) -> Iterator[tuple[Image.Image, float]]:
+    """What to look at, each with its scale: the photograph; finer; finer and with contrast."""
+    scale = min(1.0, DETECTION_SIDE / max(image.size))
+    yield _scaled(image, scale), scale
+    finer = _scaled(image, 2 * scale)
+    yield finer, 2 * scale
+    yield ImageOps.autocontrast(finer, cutoff=1), 2 * scale
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    return image if size == image.size else image.resize(size, RESAMPLE)
+
+
+def _detection(
+    image: Image.Image,
+    predictor: dlib.shape_predictor,
+    box: dlib.rectangle,
+    scale: float,
+    score: float,
+) -> Detection:
+    """`box` found at `scale`, with the landmarks read off the photograph itself."""
+    edges = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1]) / scale
+    low, side = edges[:2], edges[2:] - edges[:2]
+    zoom = LANDMARK_SIDE / side.max()
+    start = np.floor(np.maximum(low - side / 2, 0)).astype(int)
+    end = np.ceil(np.minimum(low + 1.5 * side, image.size)).astype(int)
+    patch = _scaled(image.crop((*start.tolist(), *end.tolist())), zoom)
+    zoom = np.array(patch.size) / (end - start)  # as rounded
+    corners = np.concatenate([(low - start) * zoom, (low + side - start) * zoom - 1])
+    shape = predictor(np.asarray(patch), dlib.rectangle(*corners.round().astype(int).tolist()))
+    points = np.array([[point.x, point.y] for point in shape.parts()])
+    landmarks = (points + 0.5) / zoom + start
+    return Detection(tuple(edges.tolist()), landmarks, float(score))
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def _apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _warp(image: Image.Image, to_source: Matrix, size: tuple[int, int]) -> Image.Image:
+    """PIL's coordinates are continuous as well: it samples output pixels at their centres."""
+    coefficients = to_source.ravel().tolist()
+    return image.transform(
+        size, Image.Transform.AFFINE, coefficients, resample=Image.Resampling.BICUBIC
+    )
+
+
+def _mirrored(image: Image.Image, left: int, top: int, right: int, bottom: int) -> Image.Image:
+    """That part of the photograph, with the photograph mirrored at its edges, again and again."""
+    columns = _reflect(np.arange(left, right), image.width)
+    rows = _reflect(np.arange(top, bottom), image.height)
+    x, y = int(columns.min()), int(rows.min())
+    pixels = np.asarray(image.crop((x, y, int(columns.max()) + 1, int(rows.max()) + 1)))
+    return Image.fromarray(pixels[rows - y][:, columns - x])
+
+
+def _reflect(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    index = index % (2 * length)
+    return np.where(index < length, index, 2 * length - 1 - index)
+
+
+def _unwarp(layer: Image.Image, matrix: Matrix, box: tuple[int, int, int, int]) -> Image.Image:
+    """`layer`, spread over the crop, as seen in `box` of the photograph; black around it."""
+    if layer.width > (side := crop_size(matrix)):
+        layer = layer.resize((side, side), RESAMPLE)
+    left, top, right, bottom = box
+    to_crop = matrix.copy()
+    to_crop[:, 2] = _apply(matrix, np.array([left, top]))
+    return _warp(layer, to_crop * layer.width, (right - left, bottom - top))

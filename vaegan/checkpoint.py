@@ -1,0 +1,188 @@
+"""What a run leaves on disk: checkpoints that resume it, and snapshots that others use.
+
+A checkpoint is everything that a run needs to go on as if it had never stopped. A snapshot is a
+folder with `config.json` and `model.safetensors`: the averaged weights in half precision and the
+distribution of the training latents, and nothing else; no pickle.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaegan import files
+from vaegan.config import ConfigError, ModelConfig
+from vaegan.models import Model, build
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+DISCRIMINATOR = "training/discriminator.safetensors"
+FORMAT = 1
+
+
+class SnapshotError(ValueError):
+    """A model folder that cannot be used, said in one sentence."""
+
+
+class ExponentialMovingAverage:
+    """The running average of a model's exported networks, buffers included.
+
+    Args:
+        decay: the share of the average that survives a step; it starts lower, so that the first
+            steps do not linger: min(decay, (1 + step) / (10 + step)).
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        self.decay = decay
+        self.networks = {name: copy.deepcopy(model.networks[name]) for name in model.exported}
+        for network in self.networks.values():
+            network.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, model: Model, step: int) -> None:
+        weight = 1 - min(self.decay, (1 + step) / (10 + step))
+        for name, average in self.networks.items():
+            current = model.networks[name].state_dict()
+            averages = average.state_dict()
+            if averages.keys() != current.keys():
+                raise KeyError(f"The average of {name} has other weights than the network itself.")
+            floats = [key for key, value in averages.items() if value.is_floating_point()]
+            torch._foreach_lerp_(
+                [averages[key] for key in floats], [current[key] for key in floats], weight
+            )
+            for key in averages.keys() - set(floats):
+                averages[key].copy_(current[key])
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        return {name: network.state_dict() for name, network in self.networks.items()}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        for name, network in self.networks.items():
+            network.load_state_dict(state[name])
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes a training state aside and renames it: an interruption leaves the one before."""
+    with files.atomic(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Reads the program's own training state; tensors and plain values only."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch.load raises whatever its parts raise
+        raise SnapshotError(f"{path} is not a checkpoint that can be read.") from error
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A model ready to be used: networks in float32 and eval mode, on the CPU.
+
+    prior_mean: (latent_dim,); prior_cholesky: (latent_dim, latent_dim), lower triangular: the
+    Gaussian fitted to the training photographs' mu.
+    training: what `config.json` says of the run, for people to read.
+    """
+
+    config: ModelConfig
+    networks: dict[str, nn.Module]
+    prior_mean: Tensor
+    prior_cholesky: Tensor
+    training: dict[str, Any]
+    sha256: str
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        return self.networks.get("encoder")
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self.networks["decoder"]
+
+
+def fit_prior(mu: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and Cholesky factor (D, D) of the Gaussian that fits latents (N, D).
+
+    The aggregate posterior is not N(0, I), and the decoder draws better faces from where the
+    training faces really lie: the cheapest form of a two-stage VAE (Dai & Wipf 2019).
+    """
+    mu = mu.double()
+    mean = mu.mean(dim=0)
+    covariance = (mu - mean).T @ (mu - mean) / max(1, len(mu) - 1)
+    ridge = 1e-4 * covariance.diagonal().mean() + 1e-8  # few faces leave it without full rank
+    covariance.diagonal().add_(ridge)
+    return mean.float(), torch.linalg.cholesky(covariance).float()
+
+
+def save_snapshot(
+    folder: Path,
+    config: ModelConfig,
+    networks: dict[str, nn.Module],
+    prior: tuple[Tensor, Tensor],
+    training: dict[str, Any],
+) -> None:
+    """Writes `config.json` and `model.safetensors` (float16) into `folder`."""
+    tensors = {
+        f"{name}.{key}": value.half() if value.is_floating_point() else value
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    tensors["prior_mean"], tensors["prior_cholesky"] = (part.half() for part in prior)
+    files.save_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
+    described = {"format": FORMAT, "model": config.to_dict(), "training": training}
+    files.write_json(folder / CONFIG, described)
+
+
+def load_snapshot(folder: Path) -> Snapshot:
+    """Reads a model folder strictly: every weight that the config asks for, and no other.
+
+    Raises:
+        SnapshotError: a file is missing or damaged, or config and weights disagree.
+    """
+    folder = Path(folder)
+    try:
+        described = files.read_json(folder / CONFIG)
+        tensors, _ = files.load_tensors(folder / WEIGHTS)
+        if described.get("format") != FORMAT or not isinstance(described.get("model"), dict):
+            raise SnapshotError(f"{folder / CONFIG} does not describe a model of this program.")
+        config = ModelConfig.from_dict(described["model"])
+    except (files.FileError, ConfigError) as error:
+        raise SnapshotError(str(error)) from error
+
+    model = build(config)
+    networks = {name: model.networks[name] for name in model.exported}
+    expected = {
+        f"{name}.{key}": value
+        for name, network in networks.items()
+        for key, value in network.state_dict().items()
+    }
+    expected["prior_mean"] = torch.empty(config.latent_dim)
+    expected["prior_cholesky"] = torch.empty(config.latent_dim, config.latent_dim)
+    _check(folder, tensors, expected)
+    for name, network in networks.items():
+        prefix = f"{name}."
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        network.load_state_dict(state)
+        network.eval().requires_grad_(False)
+    return Snapshot(
+        config=config,
+        networks=networks,
+        prior_mean=tensors["prior_mean"].float(),
+        prior_cholesky=tensors["prior_cholesky"].float(),
+        training=described.get("training", {}),
+        sha256=files.sha256(folder / WEIGHTS),
+    )
+
+
+def _check(folder: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    if wrong := sorted(tensors.keys() ^ expected.keys()):
+        raise SnapshotError(f"The weights in {folder} do not fit its config: {wrong[0]}.")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise SnapshotError(f"The weights in {folder} do not fit its config: {name}.")
+        if not torch.isfinite(tensor).all():
+            raise SnapshotError(f"The weights in {folder} are damaged: {name} is not finite.")

@@ -1,0 +1,206 @@
+"""Frozen configurations: what a model is, and how it is trained.
+
+`ModelConfig` alone rebuilds the networks of a snapshot; `TrainConfig` says what a run does to
+them. Both travel as JSON and are read back strictly: an unknown or missing key is an error, so a
+file written by another version is noticed instead of being half understood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self
+
+MODELS = ("autoencoder", "vae", "gan", "vaegan")
+RESOLUTIONS = (32, 64, 128)  # 32 is there for quick tries and tests
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used, said in one sentence."""
+
+
+@dataclass(frozen=True)
+class _Config:
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: tuples become lists."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: a key is unknown or missing, or a value has another type.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(fields)):
+            raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)}.")
+        if missing := sorted(set(fields) - set(values)):
+            raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}.")
+        return cls(**{key: _typed(cls(), key, value) for key, value in values.items()})
+
+
+def _typed(template: _Config, key: str, value: Any) -> Any:
+    """`value` in the type of the default of `key`; JSON knows no tuples and writes 1.0 as 1."""
+    default = getattr(template, key)
+    if isinstance(default, tuple) and isinstance(value, list):
+        if all(type(item) is int for item in value):
+            return tuple(value)
+    elif isinstance(default, float) and type(value) in (int, float):
+        return float(value)
+    elif type(value) is type(default):
+        return value
+    raise ConfigError(f"{type(template).__name__}.{key} cannot be {value!r}.")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Config):
+    """The networks' shapes. Widths are channels, from the picture inwards to the latent."""
+
+    model: str = "vaegan"
+    resolution: int = 64
+    latent_dim: int = 256
+
+    encoder_widths: tuple[int, ...] = (32, 64, 160, 320)
+    encoder_kernels: tuple[int, ...] = (5, 4, 4, 4)
+    encoder_hidden: int = 768
+
+    decoder_widths: tuple[int, ...] = (256, 192, 96, 64)
+    decoder_upsampling: str = "shuffle"  # "shuffle" (3×3, pixel shuffle) | "transposed" (5×5)
+
+    discriminator_stem: int = 0  # channels of a stride-1 convolution before the strided ones
+    discriminator_widths: tuple[int, ...] = (32, 64, 128, 256)
+    discriminator_kernel: int = 4
+    discriminator_hidden: int = 0  # width of a fully connected layer before the score
+    discriminator_batch_norm: bool = False
+    discriminator_spectral_norm: bool = True
+    minibatch_deviation: bool = True
+    feature_layers: tuple[int, ...] = (1, 2, 3)  # which strided convolutions feed Dis_l
+
+    batch_norm: bool = True  # in encoder and decoder
+    slope: float = 0.1  # of the leaky ReLU; 0 is the plain one
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ConfigError(f"The model is one of {', '.join(MODELS)}, not {self.model!r}.")
+        if self.resolution not in RESOLUTIONS:
+            raise ConfigError(f"The resolution is 32, 64 or 128 pixels, not {self.resolution}.")
+        if len(self.encoder_kernels) != len(self.encoder_widths):
+            raise ConfigError("Every encoder convolution needs one width and one kernel size.")
+        if self.decoder_upsampling not in ("shuffle", "transposed"):
+            raise ConfigError(f"The decoder cannot upsample by {self.decoder_upsampling!r}.")
+        if not all(0 <= layer < len(self.discriminator_widths) for layer in self.feature_layers):
+            raise ConfigError("The feature loss names a discriminator layer that is not there.")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Config):
+    """One run. Weights multiply losses that are means over the batch (see `vaegan.losses`)."""
+
+    seed: int = 0
+    batch_size: int = 64
+    steps: int = 100_000
+
+    optimizer: str = "adamw"  # "adamw" | "rmsprop"
+    learning_rate: float = 3e-4
+    beta1: float = 0.5
+    beta2: float = 0.99
+    decay_start: float = 0.6  # share of the steps after which the rate falls (cosine) …
+    decay_floor: float = 0.05  # … to this share of itself at the last step
+    clip_norm: float = 10.0  # 0: no clipping
+    ema_decay: float = 0.999
+
+    pixel_weight: float = 4.0
+    feature_weight: float = 4.0
+    feature_norm: str = "relative"  # "relative" (L1 over its own mean) | "gaussian" (the paper's)
+    adversarial_weight: float = 0.4
+    adversarial: str = "hinge"  # "hinge" | "bce"
+    adversary_start: int = 2000  # steps as a plain VAE before the discriminator joins
+    kl_weight: float = 0.001
+    kl_warmup: int = 2000  # steps over which the KL's weight rises from 0
+    gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
+    prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
+    equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
+
+    flip: bool = True
+    augment: bool = True  # DiffAugment (colour, translation, cutout) before the discriminator
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "rmsprop"):
+            raise ConfigError(f"The optimizer is adamw or rmsprop, not {self.optimizer!r}.")
+        if self.adversarial not in ("hinge", "bce"):
+            raise ConfigError(f"The adversarial loss is hinge or bce, not {self.adversarial!r}.")
+        if self.feature_norm not in ("relative", "gaussian"):
+            raise ConfigError(f"The feature loss is not {self.feature_norm!r}.")
+        if self.batch_size < 2 or self.steps < 1:
+            raise ConfigError("A run needs a batch of at least 2 and at least one step.")
+
+
+LARSEN_2016_MODEL = ModelConfig(
+    latent_dim=128,
+    encoder_widths=(64, 128, 256),
+    encoder_kernels=(5, 5, 5),
+    encoder_hidden=2048,
+    decoder_widths=(256, 256, 128, 32),
+    decoder_upsampling="transposed",
+    discriminator_stem=32,
+    discriminator_widths=(128, 256, 256),
+    discriminator_kernel=5,
+    discriminator_hidden=512,
+    discriminator_batch_norm=True,
+    discriminator_spectral_norm=False,
+    minibatch_deviation=False,
+    feature_layers=(2,),
+    slope=0.0,
+)
+LARSEN_2016_TRAIN = TrainConfig(
+    optimizer="rmsprop",
+    learning_rate=3e-4,
+    decay_start=1.0,
+    clip_norm=0.0,
+    pixel_weight=0.0,
+    feature_weight=1.0,
+    feature_norm="gaussian",
+    adversarial_weight=1.0,
+    adversarial="bce",
+    adversary_start=0,
+    kl_weight=1.0,
+    kl_warmup=0,
+    gamma=1e-6,
+    prior_samples=1.0,
+    equilibrium_margin=0.35,
+    augment=False,
+)
+
+PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
+    "default": (ModelConfig(), TrainConfig()),
+    "larsen2016": (LARSEN_2016_MODEL, LARSEN_2016_TRAIN),
+}
+
+
+def at_resolution(config: ModelConfig, resolution: int) -> ModelConfig:
+    """The 64-pixel `config` with one layer more (128) or fewer (32) at the picture's end."""
+    if resolution == config.resolution:
+        return config
+    encoder, kernels = config.encoder_widths, config.encoder_kernels
+    decoder, discriminator = config.decoder_widths, config.discriminator_widths
+    if resolution > config.resolution:
+        encoder, kernels = (encoder[0] // 2, *encoder), (kernels[0], *kernels)
+        decoder = (*decoder, decoder[-1] // 2)
+        discriminator = (discriminator[0] // 2, *discriminator)
+    else:
+        encoder, kernels = encoder[1:], kernels[1:]
+        decoder, discriminator = decoder[1:], discriminator[1:]
+    shift = len(discriminator) - len(config.discriminator_widths)
+    return dataclasses.replace(
+        config,
+        resolution=resolution,
+        encoder_widths=encoder,
+        encoder_kernels=kernels,
+        decoder_widths=decoder,
+        discriminator_widths=discriminator,
+        feature_layers=tuple(max(0, layer + shift) for layer in config.feature_layers),
+    )

@@ -1,0 +1,709 @@
+"""From folders and zips of photographs to a prepared face set, and from there to tensors.
+
+    python -m vaegan.data prepare SOURCE… --out FILE --resolution 64
+
+A source is a folder or a zip, in one of three layouts, recognised by what it holds:
+
+- CelebA: `img_align_celeba/` (or that folder's zip) beside `list_attr_celeba.txt`,
+  `identity_CelebA.txt`, `list_eval_partition.txt`; at full or reduced size; already aligned.
+- LFW: `Person_Name/Person_Name_0001.jpg`; the face nearest to the centre is aligned.
+- Anything else: the largest face of each photograph is aligned. A `metadata.csv` may give, by
+  `file_name`, attributes (1, -1, 0 for unknown; or true, false), `identity` and `split`.
+
+A prepared set is one safetensors file: `bytes` (uint8, JPEG files end to end), `offsets` (N + 1,
+int64), `attributes` (N, A; int8: 1, -1, 0 for unknown), `identity` (N, int32), `split` (N, uint8:
+0 train, 1 validation, 2 test). The same sources give the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+from tqdm import tqdm
+
+from vaegan import align, files, images
+
+SPLITS = ("train", "validation", "test")
+FORMAT = 1
+CELEBA_ATTRIBUTES = (
+    "5_o_Clock_Shadow",
+    "Arched_Eyebrows",
+    "Attractive",
+    "Bags_Under_Eyes",
+    "Bald",
+    "Bangs",
+    "Big_Lips",
+    "Big_Nose",
+    "Black_Hair",
+    "Blond_Hair",
+    "Blurry",
+    "Brown_Hair",
+    "Bushy_Eyebrows",
+    "Chubby",
+    "Double_Chin",
+    "Eyeglasses",
+    "Goatee",
+    "Gray_Hair",
+    "Heavy_Makeup",
+    "High_Cheekbones",
+    "Male",
+    "Mouth_Slightly_Open",
+    "Mustache",
+    "Narrow_Eyes",
+    "No_Beard",
+    "Oval_Face",
+    "Pale_Skin",
+    "Pointy_Nose",
+    "Receding_Hairline",
+    "Rosy_Cheeks",
+    "Sideburns",
+    "Smiling",
+    "Straight_Hair",
+    "Wavy_Hair",
+    "Wearing_Earrings",
+    "Wearing_Hat",
+    "Wearing_Lipstick",
+    "Wearing_Necklace",
+    "Wearing_Necktie",
+    "Young",
+)
+MAX_FILE = 100_000_000  # bytes of one photograph, before and after a zip's compression
+_EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+class DataError(ValueError):
+    """Sources or a prepared set that cannot be used, said in one sentence."""
+
+
+# ---------------------------------------------------------------- the prepared set
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSet:
+    """Aligned faces in memory.
+
+    images: (N, 3, R, R) uint8
+    attributes: (N, A) int8: 1 has it, -1 has it not, 0 unknown
+    identity: (N,) int32: equal numbers are one person
+    split: (N,) uint8, an index into SPLITS
+    fingerprint: names the prepared set that this came from, whatever the subset
+    """
+
+    images: Tensor
+    attributes: Tensor
+    identity: Tensor
+    split: Tensor
+    attribute_names: tuple[str, ...]
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def resolution(self) -> int:
+        return self.images.shape[-1]
+
+    def subset(self, name: str) -> FaceSet:
+        """The faces of one part: "train", "validation" or "test"; their pixels are copied."""
+        if name not in SPLITS:
+            raise DataError(f"There is no part {name!r}, only {', '.join(SPLITS)}.")
+        return self._where(self.split == SPLITS.index(name))
+
+    def labelled(self) -> FaceSet:
+        """The faces of which at least one attribute is known."""
+        return self._where((self.attributes != 0).any(1))
+
+    def _where(self, chosen: Tensor) -> FaceSet:
+        return replace(
+            self,
+            images=self.images[chosen],
+            attributes=self.attributes[chosen],
+            identity=self.identity[chosen],
+            split=self.split[chosen],
+        )
+
+
+def load(path: str | Path, *, resolution: int | None = None) -> FaceSet:
+    """Reads a prepared set; a folder or zip of photographs is prepared on the way.
+
+    Args:
+        resolution: needed for a folder or zip; of a prepared set, what it must have.
+
+    Raises:
+        DataError, FileError: there is nothing there that can be used.
+    """
+    path = Path(path)
+    if not (path.is_dir() or zipfile.is_zipfile(path)):
+        return _load(path, resolution)
+    if resolution is None:
+        raise DataError(f"{path} is not prepared yet: say at which resolution it shall be.")
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "faces.safetensors"
+        prepare([path], prepared, resolution)
+        return _load(prepared, resolution)
+
+
+def _load(path: Path, resolution: int | None) -> FaceSet:
+    tensors, metadata = files.load_tensors(path)
+    about = _about(path, tensors, metadata)
+    side = about["resolution"]
+    if resolution not in (None, side):
+        raise DataError(
+            f"{path} holds faces of {side}×{side} pixels, not {resolution}×{resolution}."
+        )
+    return FaceSet(
+        images=_decode(path, tensors["bytes"], tensors["offsets"].tolist(), side),
+        attributes=tensors["attributes"].clone(),
+        identity=tensors["identity"].clone(),
+        split=tensors["split"].clone(),
+        attribute_names=tuple(about["attributes"]),
+        fingerprint=files.sha256(path),
+    )
+
+
+def _about(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict:
+    """A prepared set's description, once the set is known to be sound."""
+    try:
+        about = json.loads(metadata["faces"])
+        version, side, names = about["format"], about["resolution"], about["attributes"]
+        if version != FORMAT:
+            raise DataError(f"{path} has format {version}; this program reads format {FORMAT}.")
+        count = len(tensors["offsets"]) - 1
+        expected = {
+            "bytes": (torch.uint8, tensors["bytes"].shape[:1]),
+            "offsets": (torch.int64, (count + 1,)),
+            "attributes": (torch.int8, (count, len(names))),
+            "identity": (torch.int32, (count,)),
+            "split": (torch.uint8, (count,)),
+        }
+        sound = all(
+            (tensors[name].dtype, tuple(tensors[name].shape)) == (dtype, tuple(shape))
+            for name, (dtype, shape) in expected.items()
+        )
+        offsets = tensors["offsets"]
+        sound = sound and count > 0 and isinstance(side, int)
+        sound = sound and offsets[0] == 0 and offsets[-1] == len(tensors["bytes"])
+        sound = sound and bool((offsets.diff() > 0).all()) and bool((tensors["split"] < 3).all())
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not a prepared face set.") from error
+    if not sound:
+        raise DataError(f"{path} is damaged: its parts do not fit together.")
+    return about
+
+
+def _decode(path: Path, data: Tensor, offsets: list[int], side: int) -> Tensor:
+    """All JPEG files of a set → (N, 3, side, side) uint8."""
+    pixels = torch.empty(len(offsets) - 1, 3, side, side, dtype=torch.uint8)
+    faces = [data[start:end] for start, end in pairwise(offsets)]
+
+    def decode(start: int) -> None:
+        part = slice(start, start + 512)  # long enough to keep out of Python's lock
+        pixels[part] = torch.stack(decode_jpeg(faces[part], mode=ImageReadMode.RGB))
+
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(decode, range(0, len(faces), 512)))
+    except RuntimeError as error:
+        raise DataError(f"{path} is damaged: it holds a face that cannot be decoded.") from error
+    return pixels
+
+
+# ---------------------------------------------------------------- preparing
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph of a source.
+
+    container: the folder or zip that holds it
+    name: its path inside, with forward slashes
+    identity: unique within the source
+    split: index into SPLITS
+    attributes: (A,) int8, in the source's order
+    """
+
+    container: Path
+    name: str
+    identity: str
+    split: int
+    attributes: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source as listed; `frame` says how a photograph becomes a face: a key of _CROPS."""
+
+    label: str
+    frame: str
+    attribute_names: tuple[str, ...]
+    photos: list[Photo]
+
+
+@dataclass
+class Report:
+    """What became of a source's photographs: counts by part, and by reason for the others."""
+
+    label: str
+    used: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def prepare(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    resolution: int,
+    *,
+    quality: int = 95,
+    workers: int | None = None,
+) -> list[Report]:
+    """Writes the prepared set of `sources` to `out`, and says what it used.
+
+    Args:
+        resolution: side of the faces, in pixels
+        quality: of the JPEG files, 1 to 100; chroma is never subsampled
+        workers: processes, by default one for each core
+
+    Raises:
+        DataError: a source cannot be understood, or no face was found in any.
+    """
+    listed = [read_source(Path(source)) for source in sources]
+    names = _union([source.attribute_names for source in listed])
+    reports, encoded, attributes, identities, splits = [], [], [], [], []
+    numbers: dict[tuple[int, str], int] = {}
+    for index, source in enumerate(listed):
+        report = Report(source.label)
+        columns = [names.index(name) for name in source.attribute_names]
+        results = _encode_all(source, resolution, quality, workers or os.cpu_count() or 1)
+        for photo, result in zip(source.photos, results, strict=True):
+            if isinstance(result, str):
+                report.left_out[result] += 1
+                continue
+            row = np.zeros(len(names), np.int8)
+            row[columns] = photo.attributes
+            encoded.append(result)
+            attributes.append(row)
+            identities.append(numbers.setdefault((index, photo.identity), len(numbers)))
+            splits.append(photo.split)
+            report.used[SPLITS[photo.split]] += 1
+        reports.append(report)
+    if not encoded:
+        raise DataError("No photograph of these sources could be used.")
+    _write(Path(out), encoded, attributes, identities, splits, names, reports, resolution, quality)
+    return reports
+
+
+def _write(
+    out: Path,
+    encoded: list[bytes],
+    attributes: list[NDArray[np.int8]],
+    identities: list[int],
+    splits: list[int],
+    names: tuple[str, ...],
+    reports: list[Report],
+    resolution: int,
+    quality: int,
+) -> None:
+    about = {
+        "format": FORMAT,
+        "resolution": resolution,
+        "quality": quality,
+        "attributes": names,
+        "sources": [
+            {"label": report.label, "used": report.used, "left_out": report.left_out}
+            for report in reports
+        ],
+    }
+    lengths = np.array([0, *map(len, encoded)], np.int64)
+    tensors = {
+        "bytes": torch.frombuffer(bytearray(b"".join(encoded)), dtype=torch.uint8),
+        "offsets": torch.from_numpy(lengths.cumsum()),
+        "attributes": torch.from_numpy(np.stack(attributes)),
+        "identity": torch.tensor(identities, dtype=torch.int32),
+        "split": torch.tensor(splits, dtype=torch.uint8),
+    }
+    # One key, since safetensors writes several in no fixed order.
+    files.save_tensors(out, tensors, {"faces": json.dumps(about, sort_keys=True)})
+
+
+def _union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Every name once: CelebA's in CelebA's order, then the others as they come."""
+    seen = dict.fromkeys(name for names in lists for name in names)
+    known = [name for name in CELEBA_ATTRIBUTES if name in seen]
+    return (*known, *(name for name in seen if name not in CELEBA_ATTRIBUTES))
+
+
+def _encode_all(
+    source: Source, resolution: int, quality: int, workers: int
+) -> Iterator[bytes | str]:
+    """For each photograph in order, its face as a JPEG file, or why there is none."""
+    job = partial(_encode, frame=source.frame, resolution=resolution, quality=quality)
+    where = [(photo.container, photo.name) for photo in source.photos]
+    progress = partial(tqdm, total=len(where), desc=source.label, unit="photo", disable=None)
+    if workers == 1:
+        yield from progress(map(job, where))
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from progress(pool.map(job, where, chunksize=16))
+
+
+def _encode(where: tuple[Path, str], frame: str, resolution: int, quality: int) -> bytes | str:
+    try:
+        photo = images.open_image(read(*where))
+    except images.BadImage as error:
+        return error.kind
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return "unreadable"
+    face = _CROPS[frame](photo, resolution)
+    if isinstance(face, str):
+        return face
+    file = io.BytesIO()
+    face.save(file, "JPEG", quality=quality, subsampling="4:4:4")
+    return file.getvalue()
+
+
+def _celeba_crop(photo: Image.Image, resolution: int) -> Image.Image | str:
+    scale = photo.width / align.FRAME[0]
+    if abs(photo.height - scale * align.FRAME[1]) > 1:
+        return "not in CelebA's frame"
+    box = tuple(edge * scale for edge in align.CROP)
+    return photo.resize((resolution, resolution), images.RESAMPLE, box)
+
+
+def _aligned_crop(
+    photo: Image.Image,
+    resolution: int,
+    choose: Callable[[Image.Image, list[align.Detection]], align.Detection],
+) -> Image.Image | str:
+    found = align.detect(photo)
+    if not found:
+        return "no face"
+    matrix = align.similarity(choose(photo, found).landmarks)
+    if align.crop_size(matrix) < resolution / 2:
+        return "face too small"
+    return align.align(photo, matrix, resolution)
+
+
+def _largest(photo: Image.Image, found: list[align.Detection]) -> align.Detection:
+    return found[0]
+
+
+def _central(photo: Image.Image, found: list[align.Detection]) -> align.Detection:
+    middle = np.array(photo.size) / 2
+    return min(found, key=lambda detection: float(np.hypot(*(detection.centre - middle))))
+
+
+_CROPS = {
+    "celeba": _celeba_crop,
+    "largest": partial(_aligned_crop, choose=_largest),
+    "central": partial(_aligned_crop, choose=_central),
+}
+
+
+# ---------------------------------------------------------------- reading sources
+
+
+def read_source(path: Path) -> Source:
+    """Lists a folder or zip without opening a photograph.
+
+    Raises:
+        DataError: nothing is there, or its lists cannot be understood.
+    """
+    if not path.is_dir() and not zipfile.is_zipfile(path):
+        what = "is neither a folder nor a zip" if path.exists() else "does not exist"
+        raise DataError(f"{path} {what}.")
+    names = _names(path)
+    if any(_celeba_image(name) or name.endswith("img_align_celeba.zip") for name in names):
+        source = _read_celeba(path, names)
+    else:
+        found = [name for name in names if _is_image(name)]
+        lfw = found and all(map(_LFW.search, found))
+        source = _read_lfw(path, found) if lfw else _read_folder(path, names, found)
+    if not source.photos:
+        raise DataError(f"{path} holds no photographs.")
+    return source
+
+
+_LFW = re.compile(r"(?:^|/)(?P<person>[^/]+)/(?P=person)_\d{4}\.[^/]+$")
+
+
+def _read_celeba(path: Path, names: list[str]) -> Source:
+    container = path
+    found = [name for name in names if _celeba_image(name)]
+    if not found:  # as CelebA is handed out: the pictures' zip beside the lists
+        container = path / next(name for name in names if name.endswith("img_align_celeba.zip"))
+        if not zipfile.is_zipfile(container):
+            raise DataError(f"{container} is not a zip that can be read.")
+        found = [name for name in _names(container) if _is_image(name)]
+    rows = partial(_rows, path, names)
+    identities = {key: label for key, (label,) in rows("identity_CelebA.txt", 1)}
+    partition = {key: label for key, (label,) in rows("list_eval_partition.txt", 1)}
+    if wrong := set(partition.values()) - set("012"):
+        raise DataError(f"{path}: list_eval_partition.txt holds {min(wrong)!r}, not 0, 1 or 2.")
+    attribute_names, attributes = _celeba_attributes(path, names)
+    unknown = np.zeros(len(attribute_names), np.int8)
+    photos = []
+    for name in found:
+        key = PurePosixPath(name).name
+        identity = identities.get(key, PurePosixPath(name).stem)
+        split = int(partition[key]) if key in partition else _hashed_split(identity)
+        photos.append(Photo(container, name, identity, split, attributes.get(key, unknown)))
+    return Source(path.name, "celeba", attribute_names, photos)
+
+
+def _celeba_attributes(
+    path: Path, names: list[str]
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]:
+    """The attributes' names, and the values by file name."""
+    file = "list_attr_celeba.txt"
+    lines = _lines(path, names, file)
+    if not lines:
+        return (), {}
+    # The first line holds the number of rows, the second the names.
+    header = tuple(lines[1].split()) if len(lines) > 1 else ()
+    values = {"1": 1, "-1": -1, "0": 0}
+    attributes = {}
+    for key, row in _rows(path, names, file, len(header), skip=2):
+        try:
+            attributes[key] = np.array([values[value] for value in row], np.int8)
+        except KeyError as error:
+            raise DataError(f"{path}: {file} holds {error} for {key}, not 1 or -1.") from error
+    return header, attributes
+
+
+def _read_lfw(path: Path, found: list[str]) -> Source:
+    photos = []
+    for name in found:
+        person = _LFW.search(name)["person"]
+        photos.append(Photo(path, name, person, _hashed_split(person), np.zeros(0, np.int8)))
+    return Source(path.name, "central", (), photos)
+
+
+def _read_folder(path: Path, names: list[str], found: list[str]) -> Source:
+    tables = [name for name in names if PurePosixPath(name).name == "metadata.csv"]
+    table = min(tables, key=lambda name: name.count("/"), default=None)
+    root = PurePosixPath(table).parent if table else _common_folder(found)
+    attribute_names, rows = _read_table(path, table) if table else ((), {})
+    blank = _Row("", None, np.zeros(len(attribute_names), np.int8))
+    photos = []
+    for name in found:
+        inside = PurePosixPath(name)
+        inside = inside.relative_to(root) if inside.is_relative_to(root) else inside
+        row = rows.get(str(inside), blank)
+        # The folder belongs to it: a/1.jpg and b/1.jpg need not be one person.
+        identity = row.identity or str(inside.with_suffix(""))
+        split = _hashed_split(identity) if row.split is None else row.split
+        photos.append(Photo(path, name, identity, split, row.attributes))
+    return Source(path.name, "largest", attribute_names, photos)
+
+
+@dataclass(frozen=True)
+class _Row:
+    identity: str
+    split: int | None
+    attributes: NDArray[np.int8]
+
+
+def _read_table(path: Path, table: str) -> tuple[tuple[str, ...], dict[str, _Row]]:
+    """metadata.csv: the attributes' names, and the rows by file name."""
+    reader = csv.DictReader(io.StringIO(_text(path, table), newline=""))
+    columns = [name for name in reader.fieldnames or () if name]
+    if "file_name" not in columns:
+        raise DataError(f"{path}: metadata.csv has no column file_name.")
+    attribute_names = tuple(
+        name for name in columns if name not in ("file_name", "identity", "split")
+    )
+    rows = {}
+    for record in reader:
+        where = f"{path}: metadata.csv, line {reader.line_num}"
+        values = [_attribute(record[name], name, where) for name in attribute_names]
+        split = (record.get("split") or "").strip()
+        if split not in ("", *SPLITS):
+            raise DataError(f"{where}: the split is {split!r}, not one of {', '.join(SPLITS)}.")
+        key = str(PurePosixPath((record["file_name"] or "").strip()))
+        identity = (record.get("identity") or "").strip()
+        number = SPLITS.index(split) if split else None
+        rows[key] = _Row(identity, number, np.array(values, np.int8))
+    return attribute_names, rows
+
+
+_VALUES = {"1": 1, "-1": -1, "0": 0, "true": 1, "false": -1, "": 0}
+
+
+def _attribute(value: str | None, name: str, where: str) -> int:
+    try:
+        return _VALUES[(value or "").strip().lower()]
+    except KeyError:
+        raise DataError(
+            f"{where}: {name} is {value!r}, not 1, -1, 0 (unknown), true or false."
+        ) from None
+
+
+def _hashed_split(identity: str) -> int:
+    """The same person always lands in the same part: 8 in 10 train, 1 validation, 1 test."""
+    tenth = int(hashlib.sha1(identity.encode()).hexdigest(), 16) % 10
+    return {8: 1, 9: 2}.get(tenth, 0)
+
+
+def _celeba_image(name: str) -> bool:
+    return _is_image(name) and "img_align_celeba" in PurePosixPath(name).parts
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _EXTENSIONS
+
+
+def _common_folder(names: list[str]) -> PurePosixPath:
+    """The folder that holds all of them, such as the one at the top of a zip."""
+    parents = [str(PurePosixPath(name).parent) for name in names]
+    return PurePosixPath(os.path.commonpath(parents) if parents else ".")
+
+
+def _rows(
+    path: Path, names: list[str], file: str, count: int, skip: int = 0
+) -> Iterator[tuple[str, list[str]]]:
+    """The lines `key value value …` of a list of CelebA's; none when the list is missing."""
+    for number, line in enumerate(_lines(path, names, file)[skip:], skip + 1):
+        key, *values = line.split() or [""]
+        if key and len(values) != count:
+            raise DataError(
+                f"{path}: {file}, line {number} holds {len(values)} values, not {count}."
+            )
+        if key:
+            yield key, values
+
+
+def _lines(path: Path, names: list[str], file: str) -> list[str]:
+    matches = [name for name in names if PurePosixPath(name).name == file]
+    name = min(matches, key=lambda name: name.count("/"), default=None)
+    return _text(path, name).splitlines() if name else []
+
+
+# ---------------------------------------------------------------- folders and zips
+
+
+def _names(container: Path) -> list[str]:
+    """The files inside, sorted, without hidden ones."""
+    if container.is_dir():
+        found = (p.relative_to(container).as_posix() for p in container.rglob("*") if p.is_file())
+    else:
+        with zipfile.ZipFile(container) as archive:
+            found = {info.filename for info in archive.infolist() if not info.is_dir()}
+    return sorted(name for name in found if not _hidden(name))
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def read(container: Path, name: str) -> bytes:
+    """A file's bytes out of a folder or zip; nothing is ever extracted.
+
+    Raises:
+        BadImage: larger than MAX_FILE.
+        OSError, RuntimeError, BadZipFile, zlib.error: whatever the container raises.
+    """
+    if container.is_dir():
+        size, file = (container / name).stat().st_size, container / name
+        fetch = file.read_bytes
+    else:
+        archive = _archive(container, os.getpid())
+        size, fetch = archive.getinfo(name).file_size, partial(archive.read, name)
+    if size > MAX_FILE:
+        raise images.BadImage(f"{name} is larger than {MAX_FILE} bytes.", "too large")
+    return fetch()
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path, process: int) -> zipfile.ZipFile:
+    """An open zip. A forked process opens its own: the file position would be shared."""
+    return zipfile.ZipFile(path)
+
+
+def _text(container: Path, name: str) -> str:
+    try:
+        return read(container, name).decode("utf-8-sig")
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{container}: {name} cannot be read as text.") from error
+
+
+# ---------------------------------------------------------------- command line
+
+
+def table(reports: list[Report]) -> str:
+    """The counts of `prepare`, one line per source."""
+    reasons = sorted({reason for report in reports for reason in report.left_out})
+    header = ["source", "used", *SPLITS, "left out", *reasons]
+    rows = [
+        [
+            report.label,
+            report.used.total(),
+            *(report.used[name] for name in SPLITS),
+            report.left_out.total(),
+            *(report.left_out[reason] for reason in reasons),
+        ]
+        for report in reports
+    ]
+    rows.append(["together", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
+    lines = [header, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m vaegan.data", description="Face sets.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("prepare", help="align photographs and pack them in one file")
+    command.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="folder or zip")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE")
+    command.add_argument("--resolution", type=int, default=64, help="pixels (%(default)s)")
+    command.add_argument("--quality", type=int, default=95, help="of the JPEGs (%(default)s)")
+    command.add_argument("--workers", type=int, help="processes (one for each core)")
+    options = parser.parse_args(arguments)
+    try:
+        reports = prepare(
+            options.sources,
+            options.out,
+            options.resolution,
+            quality=options.quality,
+            workers=options.workers,
+        )
+    except (DataError, files.FileError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(table(reports))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Reading and writing files: whole or not at all, and strictly.
+
+Everything that the project writes goes through `atomic`, so that an interrupted run never leaves
+half a file under a name that somebody trusts. Nothing here unpickles anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+
+class FileError(ValueError):
+    """A file that cannot be used, said in one sentence that names it."""
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yields a new path beside `path`, which takes `path`'s place when the block succeeds.
+
+    The name keeps its extension, since some writers choose the format by it. If the block raises,
+    what it wrote is removed and `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # some writers would keep the file to its owner
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Writes `value` as indented JSON.
+
+    Raises:
+        FileError: `value` is not a dict of what strict JSON can hold (NaN and infinity are not).
+    """
+    if not isinstance(value, dict):
+        raise FileError(f"{path} cannot be written: a {type(value).__name__} is no JSON object.")
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=2)
+    except (TypeError, ValueError) as error:
+        raise FileError(f"{path} cannot be written as JSON: {error}.") from error
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        FileError: missing, not strict JSON, a key that occurs twice, or no object at the top.
+    """
+    try:
+        value = json.loads(
+            Path(path).read_text(encoding="utf-8"),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise FileError(f"{path} holds no JSON object.")
+    return value
+
+
+def save_tensors(
+    path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file; the tensors may be strided or live on any device."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Reads a safetensors file onto the CPU: its tensors and its metadata.
+
+    Raises:
+        FileError: missing, truncated, or not a safetensors file.
+    """
+    try:
+        with safe_open(Path(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path} cannot be read as safetensors: {error}.") from error
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return value

@@ -1,0 +1,166 @@
+"""Pictures and tensors: the only place that knows pixel ranges.
+
+Networks see float32 in [-1, 1]; files and prepared sets hold uint8 in 0…255. Whatever a person
+hands in goes through `open_image`, which returns plain 8-bit RGB or says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.utils import make_grid
+
+RESAMPLE = Image.Resampling.LANCZOS  # for every resize; PIL widens the filter when it shrinks
+MAX_PIXELS = 50_000_000
+MIN_SIDE = 16  # pixels
+# What photographs come in. EPS and the like, which start other programs, stay out.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
+
+
+class BadImage(ValueError):
+    """A picture that cannot be used, said in one sentence.
+
+    `kind` is the same in two words, for counting: "unreadable", "too small" or "too large".
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 of any shape → float32 in [-1, 1]; `to_uint8` takes it back exactly."""
+    if images.dtype != torch.uint8:
+        raise TypeError(f"to_float takes uint8, not {images.dtype}")
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Floats in [-1, 1] of any shape → uint8, rounded; what lies outside is clamped."""
+    return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_pil(image: Image.Image, resolution: int | None = None) -> Tensor:
+    """→ (3, H, W) in [-1, 1]; with `resolution`, H = W = resolution (give it squares)."""
+    image = image.convert("RGB")
+    if resolution is not None and image.size != (resolution, resolution):
+        image = image.resize((resolution, resolution), RESAMPLE)
+    return to_float(torch.from_numpy(np.array(image)).permute(2, 0, 1)).contiguous()
+
+
+def to_pil(x: Tensor) -> Image.Image:
+    """x: (3, H, W) in [-1, 1] → RGB."""
+    return Image.fromarray(to_uint8(x.detach()).permute(1, 2, 0).cpu().numpy())
+
+
+def grid(x: Tensor, columns: int) -> Image.Image:
+    """x: (N, 3, H, W) in [-1, 1] → one RGB picture, row by row, on white."""
+    return to_pil(make_grid(x.detach().float(), nrow=columns, padding=2, pad_value=1.0))
+
+
+def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
+    """Opens what a person handed in: a path, a file's bytes, or a picture already open.
+
+    Returns:
+        An 8-bit RGB picture, upright (EXIF), the first frame of an animation, transparency laid
+        on white. It keeps the ICC profile that describes its RGB in `info["icc_profile"]`, and
+        `format`.
+
+    Raises:
+        BadImage: not a picture, damaged, or of a size that is no use; never anything else.
+    """
+    try:
+        image = _open(source)
+        _check_size(image.size)
+        image.load()
+        return _plain(_upright(image))
+    except BadImage:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # PIL refuses these before it tells their width and height.
+        pixels = int(re.search(r"\d+", str(error))[0])
+        raise _too_large(f"has {pixels / 1e6:.0f} million pixels") from error
+    except Exception as error:  # decoders meet damaged files with exceptions of every kind
+        raise BadImage("The picture is damaged and cannot be read.") from error
+
+
+def _open(source: str | Path | bytes | Image.Image) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
+        empty = not source
+    else:
+        file = Path(source)
+        if not file.is_file():
+            raise BadImage(f"There is no file {file.name}.")
+        empty = file.stat().st_size == 0
+    if empty:
+        raise BadImage("The file is empty.")
+    Image.init()
+    try:
+        return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
+    except Image.UnidentifiedImageError as error:
+        raise BadImage("The file is not a picture in a format that can be read.") from error
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise _too_large(f"is {width}×{height} pixels")
+    if min(size) < MIN_SIDE:
+        raise BadImage(
+            f"The picture is too small: {width}×{height} pixels, and each side needs {MIN_SIDE}.",
+            "too small",
+        )
+
+
+def _too_large(what: str) -> BadImage:
+    limit = MAX_PIXELS // 1_000_000
+    return BadImage(
+        f"The picture is too large: it {what}, and {limit} million are the limit.", "too large"
+    )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF data say nothing about the pixels
+        return image
+    upright.format = image.format
+    return upright
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """→ 8-bit RGB without transparency, with nothing in `info` but a profile that still holds."""
+    profile = image.info.get("icc_profile")
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        rgb = _eight_bit(image).convert("RGB")
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        rgb = Image.new("RGB", rgba.size, "white")
+        rgb.paste(rgba, mask=rgba.getchannel("A"))
+    else:
+        rgb = image.convert("RGB")
+        rgb = rgb.copy() if rgb is image else rgb
+    # A profile names its colour space at byte 16; one of CMYK or gray no longer fits the pixels.
+    rgb.info = {"icc_profile": profile} if profile and profile[16:20] == b"RGB " else {}
+    rgb.format = "JPEG" if image.format == "MPO" else image.format
+    return rgb
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit or float gray, scaled (PIL's own conversion would clip it)."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    peak = values.max()
+    if image.mode == "F":
+        white = next((level for level in (1.0, 255.0, 65535.0) if peak <= level), peak)
+    else:
+        white = max(65535.0, peak)
+    return Image.fromarray((values / white * 255).round().clip(0, 255).astype(np.uint8))

@@ -1,0 +1,165 @@
+"""Encoder, decoder and discriminator: plain stacks of convolutions, built from a `ModelConfig`.
+
+Pictures are (N, 3, R, R) in [-1, 1]; latents are (N, latent_dim). Which weights belong to which
+loss is the business of `vaegan.models`; nothing here knows how it is trained.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from vaegan.config import ModelConfig
+
+LOGVAR_RANGE = (-12.0, 6.0)  # keeps exp(logvar) finite in half precision
+
+
+class Encoder(nn.Module):
+    """q(z | x): strided convolutions, one hidden layer, then mu and (if variational) logvar."""
+
+    def __init__(self, config: ModelConfig, variational: bool = True) -> None:
+        super().__init__()
+        self.variational = variational
+        channels, layers = 3, []
+        for width, kernel in zip(config.encoder_widths, config.encoder_kernels, strict=True):
+            layers += [
+                nn.Conv2d(
+                    channels, width, kernel, 2, (kernel - 1) // 2, bias=not config.batch_norm
+                ),
+                *_norm(nn.BatchNorm2d, width, config),
+                nn.LeakyReLU(config.slope),
+            ]
+            channels = width
+        side = config.resolution >> len(config.encoder_widths)
+        self.convolutions = nn.Sequential(*layers)
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * side * side, config.encoder_hidden, bias=not config.batch_norm),
+            *_norm(nn.BatchNorm1d, config.encoder_hidden, config),
+            nn.LeakyReLU(config.slope),
+        )
+        self.mu = nn.Linear(config.encoder_hidden, config.latent_dim)
+        self.logvar = nn.Linear(config.encoder_hidden, config.latent_dim) if variational else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """x: (N, 3, R, R) in [-1, 1] → mu, logvar: (N, latent_dim); logvar None if not variational."""
+        h = self.hidden(self.convolutions(x))
+        logvar = self.logvar(h).clamp(*LOGVAR_RANGE) if self.variational else None
+        return self.mu(h), logvar
+
+
+class Decoder(nn.Module):
+    """p(x | z), which is also the generator of the GAN."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        shuffle = config.decoder_upsampling == "shuffle"
+        widths = config.decoder_widths
+        doublings = len(widths) if shuffle else len(widths) - 1
+        self.start = (widths[0], config.resolution >> doublings, config.resolution >> doublings)
+        size = widths[0] * self.start[1] * self.start[2]
+        self.project = nn.Sequential(
+            nn.Linear(config.latent_dim, size, bias=not config.batch_norm),
+            *_norm(nn.BatchNorm1d, size, config),
+            nn.LeakyReLU(config.slope),
+        )
+        layers: list[nn.Module] = []
+        for channels, width in itertools.pairwise(widths):
+            layers += [
+                *(
+                    _shuffled(channels, width)
+                    if shuffle
+                    else [_transposed(channels, width, config)]
+                ),
+                *_norm(nn.BatchNorm2d, width, config),
+                nn.LeakyReLU(config.slope),
+            ]
+        if shuffle:
+            layers += [nn.Conv2d(widths[-1], 12, 5, padding=2), nn.PixelShuffle(2)]
+        else:
+            layers += [nn.Conv2d(widths[-1], 3, 5, padding=2)]
+        self.convolutions = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z: (N, latent_dim) → x: (N, 3, R, R) in [-1, 1]."""
+        return self.convolutions(self.project(z).unflatten(1, self.start)).tanh()
+
+
+class Discriminator(nn.Module):
+    """Tells photographs from fakes, and lends its hidden layers as a measure of likeness."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.feature_layers = config.feature_layers
+        kernel = config.discriminator_kernel
+        normalise = spectral_norm if config.discriminator_spectral_norm else nn.Identity()
+        channels = 3
+        self.stem = nn.Identity()
+        if config.discriminator_stem:
+            channels = config.discriminator_stem
+            stem = nn.Conv2d(3, channels, kernel, padding=kernel // 2)
+            self.stem = nn.Sequential(normalise(stem), nn.LeakyReLU(config.slope))
+        self.blocks = nn.ModuleList()
+        for width in config.discriminator_widths:
+            convolution = nn.Conv2d(channels, width, kernel, 2, (kernel - 1) // 2)
+            norm = [nn.BatchNorm2d(width)] if config.discriminator_batch_norm else []
+            block = nn.Sequential(normalise(convolution), *norm, nn.LeakyReLU(config.slope))
+            self.blocks.append(block)
+            channels = width
+        side = config.resolution >> len(config.discriminator_widths)
+        self.deviation = MinibatchDeviation() if config.minibatch_deviation else nn.Identity()
+        size = (channels + config.minibatch_deviation) * side * side
+        hidden = config.discriminator_hidden
+        self.score = nn.Sequential(nn.Flatten())
+        if hidden:
+            norm = [nn.BatchNorm1d(hidden)] if config.discriminator_batch_norm else []
+            self.score.extend([normalise(nn.Linear(size, hidden)), *norm])
+            self.score.append(nn.LeakyReLU(config.slope))
+        self.score.append(normalise(nn.Linear(hidden or size, 1)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """x: (N, 3, R, R) in [-1, 1] → scores (N,), logits; features, one (N, C, H, W) a layer."""
+        h = self.stem(x)
+        features = []
+        for layer, block in enumerate(self.blocks):
+            h = block(h)
+            if layer in self.feature_layers:
+                features.append(h)
+        return self.score(self.deviation(h)).squeeze(1), features
+
+
+class MinibatchDeviation(nn.Module):
+    """Appends one channel: the batch's mean standard deviation (Karras et al. 2018, section 3).
+
+    It shows the discriminator how varied the fakes are, one group of `group` pictures at a time.
+    """
+
+    group = 8
+
+    def forward(self, h: Tensor) -> Tensor:
+        """h: (N, C, H, W) → (N, C + 1, H, W)."""
+        n = len(h)
+        group = self.group if n % self.group == 0 else n
+        grouped = h.view(group, n // group, *h.shape[1:])
+        deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        plane = deviation.repeat(group).view(n, 1, 1, 1).expand(n, 1, *h.shape[2:])
+        return torch.cat([h, plane], dim=1)
+
+
+def _norm(layer: type[nn.Module], width: int, config: ModelConfig) -> list[nn.Module]:
+    return [layer(width)] if config.batch_norm else []
+
+
+def _shuffled(channels: int, width: int) -> list[nn.Module]:
+    """A convolution at the small size whose channels become pixels: doubles the side cheaply."""
+    return [nn.Conv2d(channels, 4 * width, 3, padding=1), nn.PixelShuffle(2)]
+
+
+def _transposed(channels: int, width: int, config: ModelConfig) -> nn.Module:
+    """The paper's 5×5 convolution that doubles the side."""
+    return nn.ConvTranspose2d(
+        channels, width, 5, 2, padding=2, output_padding=1, bias=not config.batch_norm
+    )

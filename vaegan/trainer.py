@@ -1,0 +1,394 @@
+"""The training loop: one for all models, resumed by running the same command again."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vaegan import checkpoint, distributed, files, images
+from vaegan.augment import flip
+from vaegan.config import ModelConfig, TrainConfig
+from vaegan.data import FaceSet
+from vaegan.distributed import Draws
+from vaegan.models import Model, Step, build
+
+CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+LOG_EVERY = 50  # steps between two lines of the metrics file
+RUNAWAY = 1e4  # a loss beyond this is a divergence; healthy ones stay below a few hundred
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot begin or go on, said in one sentence."""
+
+
+class Interrupted(Exception):
+    """The user asked the run to stop; its state is saved."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was decided by looking at the machine when the run began, and must not change."""
+
+    autocast: bool
+
+
+class Trainer:
+    """Trains `build(model_config)` on the training part of a face set.
+
+    Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `samples/`, and at the end
+    `model/`, the snapshot. If a checkpoint is there, the run goes on from it.
+
+    Args:
+        faces: prepared faces; those of the other splits are used for grids only.
+        init: networks' weights to start from (fine-tuning), as `Snapshot.networks`.
+    """
+
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        train_config: TrainConfig,
+        faces: FaceSet,
+        out: Path,
+        device: str = "cpu",
+        init: dict[str, torch.nn.Module] | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.out = Path(out)
+        self.fingerprint = faces.fingerprint
+        saved = self._saved()
+        if saved:
+            model_config = ModelConfig.from_dict(saved["model_config"])
+            steps = train_config.steps
+            train_config = replace(TrainConfig.from_dict(saved["train_config"]), steps=steps)
+        self.config = train_config
+        self.train_set = faces.subset("train").images.to(self.device)
+        self.grid_set = faces.subset("validation").images[:32].to(self.device)
+        local = self.config.batch_size // distributed.world_size()
+        if local * distributed.world_size() != self.config.batch_size:
+            raise TrainingError("The batch size is not a multiple of the number of processes.")
+        if len(self.train_set) < self.config.batch_size:
+            raise TrainingError(
+                f"A batch of {self.config.batch_size} needs as many training faces; "
+                f"there are {len(self.train_set)}."
+            )
+        torch.manual_seed(self.config.seed)
+        self.model = build(model_config).to(self.device, memory_format=torch.channels_last)
+        for name, network in (init or {}).items():
+            self.model.networks[name].load_state_dict(network.state_dict())
+        distributed.broadcast(self.model)
+        self.optimizers = {
+            name: _optimizer(network, self.config) for name, network in self.model.networks.items()
+        }
+        self.average = checkpoint.ExponentialMovingAverage(self.model, self.config.ema_decay)
+        self.step, self.seconds = 0, 0.0
+        if saved:
+            self._restore(saved)
+        else:
+            self.chosen = Chosen(autocast=self._autocast_is_faster())
+
+    # ------------------------------------------------------------ the loop
+
+    def run(
+        self, minutes: float = math.inf, save_minutes: float = 4, grid_every: int = 500
+    ) -> None:
+        """Trains until `config.steps`, or for `minutes`, and saves.
+
+        Raises:
+            TrainingError: the losses diverged. The last checkpoint is from before.
+            Interrupted: Ctrl-C or SIGTERM, after saving.
+        """
+        began, saved_at = time.monotonic(), time.monotonic()
+        before = self.seconds
+        self._cut_metrics()
+        with self._progress() as bar, _stop_signal() as stopping:
+            while self.step < self.config.steps:
+                log = self.train_step()
+                bar.update()
+                now = time.monotonic()
+                self.seconds = before + now - began
+                if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
+                    self._record(log, bar)
+                if self.step % grid_every == 0:
+                    self._draw_grids()
+                # Every process must leave the loop at the same step: the first one's clock decides.
+                over = self._agree(bool(stopping) or now - began > 60 * minutes)
+                if over or now - saved_at > 60 * save_minutes:
+                    self._check(log)
+                    self.save()
+                    saved_at = now
+                if over:
+                    break
+        self._check(log) if before != self.seconds else None
+        self.save()
+        if stopping:
+            raise Interrupted
+
+    def train_step(self) -> dict[str, Tensor]:
+        """One batch through all phases of the model; returns the logged scalars."""
+        draws = Draws(self.config.seed, self.step, self.device)
+        x = self._batch(draws)
+        step = Step(self.step, self.config, draws)
+        self._set_learning_rate()
+        phases = self.model.phases(x, step)
+        while (phase := self._next(phases)) is not None:
+            self._descend(phase)
+        self.step += 1
+        self.average.update(self.model, self.step)
+        return step.log
+
+    def _next(self, phases: Iterator[dict[str, Tensor]]) -> dict[str, Tensor] | None:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.chosen.autocast):
+            return next(phases, None)
+
+    def _descend(self, phase: dict[str, Tensor]) -> None:
+        """Each loss into the parameters of its own network only; then those optimizers step."""
+        receivers: dict[int, list[str]] = {}
+        for name, loss in phase.items():
+            receivers.setdefault(id(loss), []).append(name)
+        by_loss = list(receivers.values())
+        for index, names in enumerate(by_loss):
+            parameters = [p for name in names for p in self.model.networks[name].parameters()]
+            torch.autograd.backward(
+                phase[names[0]], inputs=parameters, retain_graph=index < len(by_loss) - 1
+            )
+        for name in phase:
+            parameters = list(self.model.networks[name].parameters())
+            distributed.average_gradients(parameters)
+            if self.config.clip_norm:
+                torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+            self.optimizers[name].step()
+            self.optimizers[name].zero_grad()
+
+    def _batch(self, draws: Draws) -> Tensor:
+        """This process's rows of global batch number `step`; every epoch has its own order."""
+        count, size = len(self.train_set), self.config.batch_size
+        epoch, place = divmod(self.step, count // size)
+        seed = self.config.seed * 1_000_003 + epoch
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        local = size // distributed.world_size()
+        start = place * size + distributed.rank() * local
+        rows = order[start : start + local].to(self.device)
+        x = images.to_float(self.train_set[rows]).contiguous(memory_format=torch.channels_last)
+        return flip(x, draws.uniform(local, 1)) if self.config.flip else x
+
+    def _set_learning_rate(self) -> None:
+        rate = self.config.learning_rate * learning_rate_factor(self.step, self.config)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _agree(self, over: bool) -> bool:
+        if distributed.world_size() == 1:
+            return over
+        return bool(distributed.mean(torch.tensor(float(over), device=self.device)) > 0)
+
+    def _check(self, log: dict[str, Tensor]) -> None:
+        """Refuses to go on with, or to save, weights that are lost."""
+        bad = [name for name, value in log.items() if not abs(float(value)) < RUNAWAY]
+        if bad:
+            values = ", ".join(f"{name} = {float(log[name]):g}" for name in bad)
+            raise TrainingError(
+                f"Training diverged at step {self.step} ({values}); the last good checkpoint in "
+                f"{self.out} is kept. A lower learning rate or another seed may help."
+            )
+
+    def _autocast_is_faster(self) -> bool:
+        """Whether bfloat16 pays on this machine: on a GPU it does, on a CPU three steps tell."""
+        if self.device.type == "cuda":
+            return True
+        if self.device.type != "cpu" or distributed.world_size() > 1:
+            return False
+        return _autocast_wins(self.model, self.train_set[: self.config.batch_size], self.config)
+
+    # ------------------------------------------------------------ state
+
+    def save(self) -> None:
+        """Writes the checkpoint; only the first process does."""
+        if distributed.rank():
+            return
+        state = {
+            "model_config": self.model.config.to_dict(),
+            "train_config": self.config.to_dict(),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "step": self.step,
+            "seconds": self.seconds,
+            "chosen": asdict(self.chosen),
+            "data": self.fingerprint,
+        }
+        checkpoint.save_checkpoint(self.out / CHECKPOINT, state)
+
+    def _saved(self) -> dict[str, Any] | None:
+        path = self.out / CHECKPOINT
+        if not path.exists():
+            return None
+        saved = checkpoint.load_checkpoint(path, self.device)
+        if saved["data"] != self.fingerprint:
+            raise TrainingError(f"{self.out} was begun on other data; choose another --out.")
+        return saved
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(saved["optimizers"][name])
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.chosen = Chosen(**saved["chosen"])
+
+    def export(self, folder: Path) -> None:
+        """Writes the averaged networks as a snapshot, with the Gaussian of their latents."""
+        networks = self.average.networks
+        training = {
+            "steps": self.step,
+            "images": self.step * self.config.batch_size,
+            "hours": round(self.seconds / 3600, 2),
+            "device": _device_name(self.device),
+            "data": self.fingerprint,
+            "faces": len(self.train_set),
+            "config": self.config.to_dict(),
+        }
+        checkpoint.save_snapshot(
+            folder, self.model.config, networks, self._prior(networks), training
+        )
+
+    @torch.no_grad()
+    def _prior(self, networks: dict[str, torch.nn.Module]) -> tuple[Tensor, Tensor]:
+        size = self.model.config.latent_dim
+        if "encoder" not in networks:
+            return torch.zeros(size), torch.eye(size)
+        batches = self.train_set.split(256)
+        mu = torch.cat([networks["encoder"](images.to_float(batch))[0] for batch in batches])
+        return checkpoint.fit_prior(mu.cpu())
+
+    # ------------------------------------------------------------ what people see
+
+    def _progress(self) -> tqdm:
+        return tqdm(
+            total=self.config.steps,
+            initial=self.step,
+            unit="step",
+            desc=self.model.config.model,
+            disable=True if distributed.rank() else None,
+            mininterval=1,
+        )
+
+    def _record(self, log: dict[str, Tensor], bar: tqdm) -> None:
+        self._check(log)
+        if distributed.rank():
+            return
+        values = {name: round(float(value), 5) for name, value in log.items()}
+        rate = (bar.format_dict["rate"] or 0) * self.config.batch_size
+        bar.set_postfix_str(
+            f"{rate:.0f} img/s " + " ".join(f"{k}={v:.3g}" for k, v in values.items())
+        )
+        line = {"step": self.step, "seconds": round(self.seconds, 1), **values}
+        self.out.mkdir(parents=True, exist_ok=True)
+        with open(self.out / METRICS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _cut_metrics(self) -> None:
+        """Drops the lines that a killed run wrote after its last checkpoint."""
+        path = self.out / METRICS
+        if distributed.rank() or not path.exists():
+            return
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+        with files.atomic(path) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    @torch.no_grad()
+    def _draw_grids(self) -> None:
+        if distributed.rank():
+            return
+        decoder, encoder = self.average.networks["decoder"], self.average.networks.get("encoder")
+        generator = torch.Generator(self.device).manual_seed(0)
+        size = self.model.config.latent_dim
+        z = torch.randn(32, size, generator=generator, device=self.device)
+        pictures = {"samples": decoder(z)}
+        if encoder is not None and len(self.grid_set):
+            x = images.to_float(self.grid_set)
+            pairs = torch.stack([x, decoder(encoder(x)[0])], dim=1)
+            pictures["reconstructions"] = pairs.flatten(0, 1)
+        for name, x in pictures.items():
+            with files.atomic(self.out / name / f"{self.step:07d}.png") as temporary:
+                images.grid(x, 8).save(temporary)
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    """1 until `decay_start` of all steps, then half a cosine down to `decay_floor`."""
+    progress = step / config.steps
+    if progress <= config.decay_start:
+        return 1.0
+    part = (progress - config.decay_start) / (1 - config.decay_start)
+    return config.decay_floor + (1 - config.decay_floor) * 0.5 * (1 + math.cos(math.pi * part))
+
+
+def _optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(network.parameters(), lr=config.learning_rate)
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        weight_decay=1e-4,
+        fused=True,
+    )
+
+
+def _autocast_wins(model: Model, batch: Tensor, config: TrainConfig) -> bool:
+    """Times the forward and backward pass of every network in both precisions, on copies."""
+    import copy
+
+    model = copy.deepcopy(model)
+    x = images.to_float(batch).contiguous(memory_format=torch.channels_last)
+    step = Step(config.adversary_start, config, Draws(0, 0, torch.device("cpu")))
+
+    def seconds(enabled: bool) -> float:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                losses = [loss for phase in model.phases(x, step) for loss in phase.values()]
+            torch.stack(losses).sum().backward()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(True) < 0.95 * seconds(False)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+@contextmanager
+def _stop_signal() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM, so that the step under way is finished and saved."""
+    received: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        if received:  # asked twice: now
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {n: signal.signal(n, receive) for n in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: nobody sends signals there
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
