@@ -1,20 +1,38 @@
-"""Trains a model on a prepared face set; the same command again goes on where it stopped.
+"""Trains a model on prepared faces; the same command again goes on where it stopped.
 
-python train.py --data faces64.safetensors --out runs/mine
+    python -m vaegan.data prepare PHOTOS --out faces64.safetensors --resolution 64
+    python train.py --data faces64.safetensors --out runs/mine
+
+The run's folder gets checkpoints, grids and a metrics file, and at the end `model/`: the snapshot
+that the app and the editor load, with the attribute vectors of the labels in the data.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
+import shlex
 import sys
 from pathlib import Path
 
 import torch
 
-from vaegan import checkpoint, data, distributed, files
+from vaegan import attributes, checkpoint, data, distributed, files, hub
+from vaegan.card import card
 from vaegan.config import MODELS, PRESETS, ConfigError, ModelConfig, TrainConfig, at_resolution
+from vaegan.data import FaceSet
 from vaegan.trainer import Interrupted, Trainer, TrainingError
+
+CONFIG_FLAGS = ("steps", "batch_size", "seed", "precision")  # those that a TrainConfig holds
+ERRORS = (
+    ConfigError,
+    TrainingError,
+    data.DataError,
+    files.FileError,
+    checkpoint.SnapshotError,
+    hub.ModelNotFound,
+)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -22,17 +40,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", required=True, help="a prepared set (python -m vaegan.data prepare), or photos")
+    add("--data", required=True, help="a prepared set, or a folder or zip of photographs")
     add("--out", required=True, type=Path, help="the run's folder, such as runs/mine")
     add("--model", choices=MODELS, default="vaegan")
     add("--preset", choices=PRESETS, default="default")
     add("--resolution", type=int, default=64, help="side of the pictures in pixels")
+    add("--init", help="a model to start from, for fine-tuning on your own faces")
     add("--steps", type=int, help="all steps of the run; a larger number continues a finished run")
-    add("--minutes", type=float, default=float("inf"), help="stop (and save) after so long")
+    add("--minutes", type=float, default=math.inf, help="stop (and save) after so long")
+    add("--save-minutes", type=float, default=4, help="time between two checkpoints")
     add("--batch-size", type=int)
     add("--seed", type=int)
+    add("--precision", choices=("auto", "float32", "bfloat16"))
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--init", type=Path, help="a model's folder to start from: fine-tuning on your own faces")
+    add("--data-description", default="not described", help="a sentence for the model card")
+    add("--licence", default="not stated", help="what the weights may be used for, for the card")
+    add("--bundle", metavar="NAME", help="copy the model into pretrained/NAME and attributes/")
     return parser.parse_args(arguments)
 
 
@@ -40,9 +63,27 @@ def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     """The preset, with what the flags change."""
     model, training = PRESETS[flags.preset]
     model = at_resolution(dataclasses.replace(model, model=flags.model), flags.resolution)
-    names = ("steps", "batch_size", "seed")
-    changes = {name: value for name in names if (value := getattr(flags, name)) is not None}
+    given = {name: getattr(flags, name) for name in CONFIG_FLAGS}
+    changes = {name: value for name, value in given.items() if value is not None}
     return model, dataclasses.replace(training, **changes)
+
+
+def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
+    """Writes the snapshot, its attribute vectors and its card, and bundles it if asked."""
+    folder = flags.out / "model"
+    trainer.export(folder)
+    snapshot = checkpoint.load_snapshot(folder)
+    if snapshot.encoder is not None and len(faces.subset("train").labelled()):
+        vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256)
+        attributes.save(vectors, folder / "attributes.safetensors")
+    config = files.read_json(folder / checkpoint.CONFIG)
+    command = shlex.join(["python", *sys.argv])
+    text = card(config, flags.data_description, flags.licence, command)
+    with files.atomic(folder / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if flags.bundle:
+        hub.bundle(folder, flags.bundle)
+    print(f"Step {trainer.step}: the model is in {folder}.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,25 +92,18 @@ def main(arguments: list[str] | None = None) -> int:
         model_config, train_config = configs(flags)
         init = None
         if flags.init:
-            snapshot = checkpoint.load_snapshot(flags.init)
+            snapshot = checkpoint.load_snapshot(hub.locate(flags.init)[0])
             model_config, init = snapshot.config, snapshot.networks
         faces = data.load(flags.data, resolution=model_config.resolution)
         with distributed.process_group(flags.device):
             trainer = Trainer(model_config, train_config, faces, flags.out, flags.device, init)
-            trainer.run(flags.minutes)
+            trainer.run(flags.minutes, flags.save_minutes)
             if distributed.rank() == 0:
-                trainer.export(flags.out / "model")
-                print(f"Step {trainer.step}: the model is in {flags.out / 'model'}.")
+                finish(trainer, faces, flags)
     except Interrupted:
         print("Stopped and saved; the same command again goes on from here.")
         return 130
-    except (
-        ConfigError,
-        TrainingError,
-        data.DataError,
-        files.FileError,
-        checkpoint.SnapshotError,
-    ) as error:
+    except ERRORS as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -1,0 +1,24 @@
+"""A face latent editor: a VAE-GAN, its training, its attribute vectors and its editor."""
+
+from importlib import import_module
+
+_HOMES = {
+    "Attribute": "editor",
+    "AttributeVectors": "attributes",
+    "BadImage": "images",
+    "Detection": "align",
+    "Editor": "editor",
+    "Face": "editor",
+    "FaceNotFound": "editor",
+    "ModelNotFound": "hub",
+    "SnapshotError": "checkpoint",
+    "VectorError": "attributes",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name when it is asked for, so that training needs no face detector."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"vaegan.{_HOMES[name]}"), name)

@@ -34,6 +34,7 @@ _LANDMARKS = ((115, 113), (100, 113), (62, 112), (77, 113), (88, 142.5))
 CANONICAL = (np.array(_LANDMARKS) + 0.5 - CROP[:2]) / (CROP[2] - CROP[0])  # (5, 2) in [0, 1]
 
 DETECTION_SIDE = 800  # pixels; dlib's detector sees faces from about 80 of these on
+CERTAIN = 0.2  # score; folds and shadows reach 0.1, and count only where nothing else is found
 LANDMARK_SIDE = 200  # pixels of the face's box; dlib rounds landmarks to whole ones
 FEATHER = 0.12  # width of the default mask's soft edge, in crop sides
 
@@ -73,17 +74,19 @@ def detect(image: Image.Image) -> list[Detection]:
     Several threads may call it; they take turns.
     """
     image = image.convert("RGB")
+    doubtful: list[Detection] = []
     with _lock:
         detector, predictor = _dlib()
         for picture, scale in _attempts(image):
             boxes, scores, _ = detector.run(np.asarray(picture), 0, 0.0)
-            if boxes:
-                found = [
-                    _detection(image, predictor, box, scale, score)
-                    for box, score in zip(boxes, scores, strict=True)
-                ]
-                return sorted(found, key=lambda detection: -detection.area)
-    return []
+            found = [
+                _detection(image, predictor, box, scale, score)
+                for box, score in zip(boxes, scores, strict=True)
+            ]
+            if certain := [detection for detection in found if detection.score >= CERTAIN]:
+                return sorted(certain, key=lambda detection: -detection.area)
+            doubtful = doubtful or found
+    return sorted(doubtful, key=lambda detection: -detection.area)
 
 
 def similarity(landmarks: NDArray[np.float64], target: NDArray[np.float64] = CANONICAL) -> Matrix:
@@ -236,11 +239,19 @@ def _apply(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _warp(image: Image.Image, to_source: Matrix, size: tuple[int, int]) -> Image.Image:
-    """PIL's coordinates are continuous as well: it samples output pixels at their centres."""
+    """`size` pixels of what `to_source` finds in `image`, black where that is outside of it.
+
+    PIL's coordinates are continuous as well: it samples output pixels at their centres.
+    """
     coefficients = to_source.ravel().tolist()
-    return image.transform(
-        size, Image.Transform.AFFINE, coefficients, resample=Image.Resampling.BICUBIC
-    )
+    bands = []
+    for band in image.split():
+        # In floats, since PIL's warp of 8-bit pixels cuts off fractions: half a level too dark.
+        warped = band.convert("F").transform(
+            size, Image.Transform.AFFINE, coefficients, resample=Image.Resampling.BICUBIC
+        )
+        bands.append(Image.fromarray(np.asarray(warped).round().clip(0, 255).astype(np.uint8)))
+    return Image.merge(image.mode, bands)
 
 
 def _mirrored(image: Image.Image, left: int, top: int, right: int, bottom: int) -> Image.Image:

@@ -104,6 +104,7 @@ class TrainConfig(_Config):
     batch_size: int = 64
     steps: int = 100_000
 
+    precision: str = "auto"  # "float32" | "bfloat16" | "auto": whichever is faster here
     optimizer: str = "adamw"  # "adamw" | "rmsprop"
     learning_rate: float = 3e-4
     beta1: float = 0.5
@@ -131,6 +132,10 @@ class TrainConfig(_Config):
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "rmsprop"):
             raise ConfigError(f"The optimizer is adamw or rmsprop, not {self.optimizer!r}.")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ConfigError(
+                f"The precision is auto, float32 or bfloat16, not {self.precision!r}."
+            )
         if self.adversarial not in ("hinge", "bce"):
             raise ConfigError(f"The adversarial loss is hinge or bce, not {self.adversarial!r}.")
         if self.feature_norm not in ("relative", "gaussian"):

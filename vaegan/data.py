@@ -33,7 +33,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -41,7 +40,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 from tqdm import tqdm
 
 from vaegan import align, files, images
@@ -90,6 +88,7 @@ CELEBA_ATTRIBUTES = (
     "Wearing_Necktie",
     "Young",
 )
+RESOLUTIONS = range(8, 1025)  # pixels
 MAX_FILE = 100_000_000  # bytes of one photograph, before and after a zip's compression
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
 
@@ -188,49 +187,55 @@ def _about(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
     """A prepared set's description, once the set is known to be sound."""
     try:
         about = json.loads(metadata["faces"])
-        version, side, names = about["format"], about["resolution"], about["attributes"]
-        if version != FORMAT:
-            raise DataError(f"{path} has format {version}; this program reads format {FORMAT}.")
-        count = len(tensors["offsets"]) - 1
-        expected = {
-            "bytes": (torch.uint8, tensors["bytes"].shape[:1]),
-            "offsets": (torch.int64, (count + 1,)),
-            "attributes": (torch.int8, (count, len(names))),
-            "identity": (torch.int32, (count,)),
-            "split": (torch.uint8, (count,)),
-        }
-        sound = all(
-            (tensors[name].dtype, tuple(tensors[name].shape)) == (dtype, tuple(shape))
-            for name, (dtype, shape) in expected.items()
-        )
-        offsets = tensors["offsets"]
-        sound = sound and count > 0 and isinstance(side, int)
-        sound = sound and offsets[0] == 0 and offsets[-1] == len(tensors["bytes"])
-        sound = sound and bool((offsets.diff() > 0).all()) and bool((tensors["split"] < 3).all())
-    except DataError:
-        raise
+        version = about["format"]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a prepared face set.") from error
-    if not sound:
+    if version != FORMAT:
+        raise DataError(f"{path} has format {version}; this program reads format {FORMAT}.")
+    if not _sound(tensors, about):
         raise DataError(f"{path} is damaged: its parts do not fit together.")
     return about
 
 
+def _sound(tensors: dict[str, Tensor], about: dict) -> bool:
+    try:
+        offsets, size = tensors["offsets"], len(tensors["bytes"])
+        count = len(offsets) - 1
+        expected = {
+            "bytes": (torch.uint8, (size,)),
+            "offsets": (torch.int64, (count + 1,)),
+            "attributes": (torch.int8, (count, len(about["attributes"]))),
+            "identity": (torch.int32, (count,)),
+            "split": (torch.uint8, (count,)),
+        }
+        found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+        return (
+            found == expected
+            and about["resolution"] in RESOLUTIONS
+            and offsets[[0, -1]].tolist() == [0, size]
+            and bool((offsets.diff() > 0).all())
+            and bool((tensors["split"] < len(SPLITS)).all())
+        )
+    except (KeyError, TypeError, IndexError):
+        return False
+
+
 def _decode(path: Path, data: Tensor, offsets: list[int], side: int) -> Tensor:
     """All JPEG files of a set → (N, 3, side, side) uint8."""
-    pixels = torch.empty(len(offsets) - 1, 3, side, side, dtype=torch.uint8)
-    faces = [data[start:end] for start, end in pairwise(offsets)]
+    count, encoded = len(offsets) - 1, data.numpy()
+    pixels = np.empty((count, 3, side, side), np.uint8)
 
     def decode(start: int) -> None:
-        part = slice(start, start + 512)  # long enough to keep out of Python's lock
-        pixels[part] = torch.stack(decode_jpeg(faces[part], mode=ImageReadMode.RGB))
+        for index in range(start, min(start + 512, count)):
+            file = io.BytesIO(encoded[offsets[index] : offsets[index + 1]])
+            pixels[index] = np.asarray(Image.open(file, formats=["JPEG"])).transpose(2, 0, 1)
 
     try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(decode, range(0, len(faces), 512)))
-    except RuntimeError as error:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside Python's lock
+            list(pool.map(decode, range(0, count, 512)))
+    except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} is damaged: it holds a face that cannot be decoded.") from error
-    return pixels
+    return torch.from_numpy(pixels)
 
 
 # ---------------------------------------------------------------- preparing
@@ -289,65 +294,63 @@ def prepare(
         workers: processes, by default one for each core
 
     Raises:
-        DataError: a source cannot be understood, or no face was found in any.
+        DataError: a source cannot be understood, no face was found in any, or a number is no use.
     """
+    workers = os.cpu_count() or 1 if workers is None else workers
+    if resolution not in RESOLUTIONS or quality not in range(1, 101) or workers < 1:
+        raise DataError("The resolution is 8 to 1024, the quality 1 to 100, workers 1 or more.")
+    _archive.cache_clear()  # a zip may have been replaced since
     listed = [read_source(Path(source)) for source in sources]
-    names = _union([source.attribute_names for source in listed])
-    reports, encoded, attributes, identities, splits = [], [], [], [], []
-    numbers: dict[tuple[int, str], int] = {}
-    for index, source in enumerate(listed):
+    encoded, used, reports = [], [], []
+    for source in listed:
         report = Report(source.label)
-        columns = [names.index(name) for name in source.attribute_names]
-        results = _encode_all(source, resolution, quality, workers or os.cpu_count() or 1)
+        photos: list[Photo] = []
+        results = _encode_all(source, resolution, quality, workers)
         for photo, result in zip(source.photos, results, strict=True):
             if isinstance(result, str):
                 report.left_out[result] += 1
-                continue
-            row = np.zeros(len(names), np.int8)
-            row[columns] = photo.attributes
-            encoded.append(result)
-            attributes.append(row)
-            identities.append(numbers.setdefault((index, photo.identity), len(numbers)))
-            splits.append(photo.split)
-            report.used[SPLITS[photo.split]] += 1
+            else:
+                encoded.append(result)
+                photos.append(photo)
+                report.used[SPLITS[photo.split]] += 1
+        used.append(replace(source, photos=photos))
         reports.append(report)
     if not encoded:
         raise DataError("No photograph of these sources could be used.")
-    _write(Path(out), encoded, attributes, identities, splits, names, reports, resolution, quality)
-    return reports
-
-
-def _write(
-    out: Path,
-    encoded: list[bytes],
-    attributes: list[NDArray[np.int8]],
-    identities: list[int],
-    splits: list[int],
-    names: tuple[str, ...],
-    reports: list[Report],
-    resolution: int,
-    quality: int,
-) -> None:
+    names = _union([source.attribute_names for source in used])
     about = {
         "format": FORMAT,
         "resolution": resolution,
         "quality": quality,
         "attributes": names,
-        "sources": [
-            {"label": report.label, "used": report.used, "left_out": report.left_out}
-            for report in reports
-        ],
-    }
-    lengths = np.array([0, *map(len, encoded)], np.int64)
-    tensors = {
-        "bytes": torch.frombuffer(bytearray(b"".join(encoded)), dtype=torch.uint8),
-        "offsets": torch.from_numpy(lengths.cumsum()),
-        "attributes": torch.from_numpy(np.stack(attributes)),
-        "identity": torch.tensor(identities, dtype=torch.int32),
-        "split": torch.tensor(splits, dtype=torch.uint8),
+        "sources": [vars(report) for report in reports],
     }
     # One key, since safetensors writes several in no fixed order.
-    files.save_tensors(out, tensors, {"faces": json.dumps(about, sort_keys=True)})
+    metadata = {"faces": json.dumps(about, sort_keys=True)}
+    files.save_tensors(out, _pixels(encoded) | _labels(used, names), metadata)
+    return reports
+
+
+def _pixels(encoded: list[bytes]) -> dict[str, Tensor]:
+    lengths = torch.tensor([0, *map(len, encoded)])
+    joined = torch.frombuffer(bytearray(b"".join(encoded)), dtype=torch.uint8)
+    return {"bytes": joined, "offsets": lengths.cumsum(0)}
+
+
+def _labels(sources: list[Source], names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Of every photograph in order; equal identities of two sources are two people."""
+    photos = [(index, photo) for index, source in enumerate(sources) for photo in source.photos]
+    columns = [[names.index(name) for name in source.attribute_names] for source in sources]
+    attributes = np.zeros((len(photos), len(names)), np.int8)
+    for row, (index, photo) in zip(attributes, photos, strict=True):
+        row[columns[index]] = photo.attributes
+    numbers: dict[tuple[int, str], int] = {}
+    identity = [numbers.setdefault((i, photo.identity), len(numbers)) for i, photo in photos]
+    return {
+        "attributes": torch.from_numpy(attributes),
+        "identity": torch.tensor(identity, dtype=torch.int32),
+        "split": torch.tensor([photo.split for _, photo in photos], dtype=torch.uint8),
+    }
 
 
 def _union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
@@ -433,9 +436,8 @@ def read_source(path: Path) -> Source:
     Raises:
         DataError: nothing is there, or its lists cannot be understood.
     """
-    if not path.is_dir() and not zipfile.is_zipfile(path):
-        what = "is neither a folder nor a zip" if path.exists() else "does not exist"
-        raise DataError(f"{path} {what}.")
+    if not path.exists():
+        raise DataError(f"{path} does not exist.")
     names = _names(path)
     if any(_celeba_image(name) or name.endswith("img_align_celeba.zip") for name in names):
         source = _read_celeba(path, names)
@@ -456,8 +458,6 @@ def _read_celeba(path: Path, names: list[str]) -> Source:
     found = [name for name in names if _celeba_image(name)]
     if not found:  # as CelebA is handed out: the pictures' zip beside the lists
         container = path / next(name for name in names if name.endswith("img_align_celeba.zip"))
-        if not zipfile.is_zipfile(container):
-            raise DataError(f"{container} is not a zip that can be read.")
         found = [name for name in _names(container) if _is_image(name)]
     rows = partial(_rows, path, names)
     identities = {key: label for key, (label,) in rows("identity_CelebA.txt", 1)}
@@ -472,7 +472,7 @@ def _read_celeba(path: Path, names: list[str]) -> Source:
         identity = identities.get(key, PurePosixPath(name).stem)
         split = int(partition[key]) if key in partition else _hashed_split(identity)
         photos.append(Photo(container, name, identity, split, attributes.get(key, unknown)))
-    return Source(path.name, "celeba", attribute_names, photos)
+    return Source(path.absolute().name, "celeba", attribute_names, photos)
 
 
 def _celeba_attributes(
@@ -500,7 +500,7 @@ def _read_lfw(path: Path, found: list[str]) -> Source:
     for name in found:
         person = _LFW.search(name)["person"]
         photos.append(Photo(path, name, person, _hashed_split(person), np.zeros(0, np.int8)))
-    return Source(path.name, "central", (), photos)
+    return Source(path.absolute().name, "central", (), photos)
 
 
 def _read_folder(path: Path, names: list[str], found: list[str]) -> Source:
@@ -518,7 +518,7 @@ def _read_folder(path: Path, names: list[str], found: list[str]) -> Source:
         identity = row.identity or str(inside.with_suffix(""))
         split = _hashed_split(identity) if row.split is None else row.split
         photos.append(Photo(path, name, identity, split, row.attributes))
-    return Source(path.name, "largest", attribute_names, photos)
+    return Source(path.absolute().name, "largest", attribute_names, photos)
 
 
 @dataclass(frozen=True)
@@ -531,41 +531,46 @@ class _Row:
 def _read_table(path: Path, table: str) -> tuple[tuple[str, ...], dict[str, _Row]]:
     """metadata.csv: the attributes' names, and the rows by file name."""
     reader = csv.DictReader(io.StringIO(_text(path, table), newline=""))
-    columns = [name for name in reader.fieldnames or () if name]
+    try:
+        records = [(reader.line_num, record) for record in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}: metadata.csv cannot be read: {error}.") from error
+    columns = list(reader.fieldnames or ())
     if "file_name" not in columns:
         raise DataError(f"{path}: metadata.csv has no column file_name.")
-    attribute_names = tuple(
-        name for name in columns if name not in ("file_name", "identity", "split")
-    )
+    names = tuple(name for name in columns if name not in ("file_name", "identity", "split"))
     rows = {}
-    for record in reader:
-        where = f"{path}: metadata.csv, line {reader.line_num}"
-        values = [_attribute(record[name], name, where) for name in attribute_names]
-        split = (record.get("split") or "").strip()
+    written = set()
+    for line, record in records:
+        cells = {name: (record[name] or "").strip() for name in columns}
+        where = f"{path}: metadata.csv, line {line}"
+        split = cells.get("split", "")
         if split not in ("", *SPLITS):
             raise DataError(f"{where}: the split is {split!r}, not one of {', '.join(SPLITS)}.")
-        key = str(PurePosixPath((record["file_name"] or "").strip()))
-        identity = (record.get("identity") or "").strip()
-        number = SPLITS.index(split) if split else None
-        rows[key] = _Row(identity, number, np.array(values, np.int8))
-    return attribute_names, rows
+        values = [_attribute(cells[name], name, where) for name in names]
+        written.update(cells[name] for name in names)
+        rows[str(PurePosixPath(cells["file_name"]))] = _Row(
+            cells.get("identity", ""),
+            SPLITS.index(split) if split else None,
+            np.array(values, np.int8),
+        )
+    if {"0", "1"} <= written <= {"0", "1", ""}:
+        raise DataError(f"{path}: metadata.csv has 0 (unknown) and 1 only: write -1 for no.")
+    return names, rows
 
 
 _VALUES = {"1": 1, "-1": -1, "0": 0, "true": 1, "false": -1, "": 0}
 
 
-def _attribute(value: str | None, name: str, where: str) -> int:
-    try:
-        return _VALUES[(value or "").strip().lower()]
-    except KeyError:
-        raise DataError(
-            f"{where}: {name} is {value!r}, not 1, -1, 0 (unknown), true or false."
-        ) from None
+def _attribute(cell: str, name: str, where: str) -> int:
+    if cell.lower() not in _VALUES:
+        raise DataError(f"{where}: {name} is {cell!r}, not 1, -1, 0 (unknown), true or false.")
+    return _VALUES[cell.lower()]
 
 
 def _hashed_split(identity: str) -> int:
     """The same person always lands in the same part: 8 in 10 train, 1 validation, 1 test."""
-    tenth = int(hashlib.sha1(identity.encode()).hexdigest(), 16) % 10
+    tenth = int(hashlib.sha1(os.fsencode(identity)).hexdigest(), 16) % 10
     return {8: 1, 9: 2}.get(tenth, 0)
 
 
@@ -607,17 +612,21 @@ def _lines(path: Path, names: list[str], file: str) -> list[str]:
 
 
 def _names(container: Path) -> list[str]:
-    """The files inside, sorted, without hidden ones."""
+    """The files inside as relative paths, sorted, without hidden ones."""
     if container.is_dir():
         found = (p.relative_to(container).as_posix() for p in container.rglob("*") if p.is_file())
     else:
-        with zipfile.ZipFile(container) as archive:
-            found = {info.filename for info in archive.infolist() if not info.is_dir()}
+        try:
+            with zipfile.ZipFile(container) as archive:
+                found = {info.filename for info in archive.infolist() if not info.is_dir()}
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{container} is neither a folder nor a zip.") from error
     return sorted(name for name in found if not _hidden(name))
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    """Also "..", "/" and macOS's leftovers, none of which an honest zip of photographs needs."""
+    return any(part.startswith((".", "/", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
 def read(container: Path, name: str) -> bytes:
@@ -628,8 +637,8 @@ def read(container: Path, name: str) -> bytes:
         OSError, RuntimeError, BadZipFile, zlib.error: whatever the container raises.
     """
     if container.is_dir():
-        size, file = (container / name).stat().st_size, container / name
-        fetch = file.read_bytes
+        file = container / name
+        size, fetch = file.stat().st_size, file.read_bytes
     else:
         archive = _archive(container, os.getpid())
         size, fetch = archive.getinfo(name).file_size, partial(archive.read, name)
@@ -654,7 +663,7 @@ def _text(container: Path, name: str) -> str:
 # ---------------------------------------------------------------- command line
 
 
-def table(reports: list[Report]) -> str:
+def summary(reports: list[Report]) -> str:
     """The counts of `prepare`, one line per source."""
     reasons = sorted({reason for report in reports for reason in report.left_out})
     header = ["source", "used", *SPLITS, "left out", *reasons]
@@ -701,7 +710,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, files.FileError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(table(reports))
+    print(summary(reports))
     return 0
 
 

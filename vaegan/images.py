@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -76,12 +77,16 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         BadImage: not a picture, damaged, or of a size that is no use; never anything else.
     """
     try:
-        image = _open(source)
-        _check_size(image.size)
-        image.load()
-        return _plain(_upright(image))
+        if isinstance(source, Image.Image):
+            return _usable(source)
+        if isinstance(source, bytes):
+            return _decode(io.BytesIO(source))
+        with open(source, "rb") as file:
+            return _decode(file)
     except BadImage:
         raise
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise BadImage(f"There is no file {Path(source).name}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # PIL refuses these before it tells their width and height.
         pixels = int(re.search(r"\d+", str(error))[0])
@@ -90,24 +95,22 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         raise BadImage("The picture is damaged and cannot be read.") from error
 
 
-def _open(source: str | Path | bytes | Image.Image) -> Image.Image:
-    if isinstance(source, Image.Image):
-        return source
-    if isinstance(source, bytes):
-        file = io.BytesIO(source)
-        empty = not source
-    else:
-        file = Path(source)
-        if not file.is_file():
-            raise BadImage(f"There is no file {file.name}.")
-        empty = file.stat().st_size == 0
-    if empty:
+def _decode(file: BinaryIO) -> Image.Image:
+    if not file.read(1):
         raise BadImage("The file is empty.")
+    file.seek(0)
     Image.init()
     try:
-        return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
+        image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.UnidentifiedImageError as error:
         raise BadImage("The file is not a picture in a format that can be read.") from error
+    return _usable(image)
+
+
+def _usable(image: Image.Image) -> Image.Image:
+    _check_size(image.size)
+    image.load()
+    return _plain(_upright(image))
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -148,7 +151,6 @@ def _plain(image: Image.Image) -> Image.Image:
         rgb.paste(rgba, mask=rgba.getchannel("A"))
     else:
         rgb = image.convert("RGB")
-        rgb = rgb.copy() if rgb is image else rgb
     # A profile names its colour space at byte 16; one of CMYK or gray no longer fits the pixels.
     rgb.info = {"icc_profile": profile} if profile and profile[16:20] == b"RGB " else {}
     rgb.format = "JPEG" if image.format == "MPO" else image.format

@@ -34,7 +34,7 @@ class Step:
 
 
 class Model(nn.Module):
-    """What the four have in common. Networks are attributes; `exported` names those of a snapshot."""
+    """What the four have in common; `exported` names the networks that a snapshot holds."""
 
     exported: tuple[str, ...] = ("encoder", "decoder")
 

@@ -6,6 +6,7 @@ loss is the business of `vaegan.models`; nothing here knows how it is trained.
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import torch
@@ -45,7 +46,7 @@ class Encoder(nn.Module):
         self.logvar = nn.Linear(config.encoder_hidden, config.latent_dim) if variational else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """x: (N, 3, R, R) in [-1, 1] → mu, logvar: (N, latent_dim); logvar None if not variational."""
+        """x: (N, 3, R, R) in [-1, 1] → mu and logvar (or None), each (N, latent_dim)."""
         h = self.hidden(self.convolutions(x))
         logvar = self.logvar(h).clamp(*LOGVAR_RANGE) if self.variational else None
         return self.mu(h), logvar
@@ -147,6 +148,39 @@ class MinibatchDeviation(nn.Module):
         deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         plane = deviation.repeat(group).view(n, 1, 1, 1).expand(n, 1, *h.shape[2:])
         return torch.cat([h, plane], dim=1)
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """A copy for inference, each batch norm folded into the layer that feeds it.
+
+    Batch norm at rest is y = scale · x + shift for each channel, so the layer before it can do the
+    same work in its own weights. Channels last, since that is what convolutions are quickest at.
+    """
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    for sequence in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
+        feeding = None
+        for index, module in enumerate(sequence):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                feeding = module
+            elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                _absorb(feeding, module)
+                sequence[index] = nn.Identity()
+    return network.to(memory_format=torch.channels_last)
+
+
+def _absorb(layer: nn.Module, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+    """Puts `norm` into the weights of `layer`; a pixel shuffle may stand between the two."""
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    shift = norm.bias - norm.running_mean * scale
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    outputs = layer.weight.shape[1 if transposed else 0]
+    # A pixel shuffle makes one channel of each run of four.
+    scale, shift = (part.repeat_interleave(outputs // len(part)) for part in (scale, shift))
+    bias = shift if layer.bias is None else shift + scale * layer.bias
+    shape = [1] * layer.weight.dim()
+    shape[1 if transposed else 0] = -1
+    layer.weight = nn.Parameter(layer.weight * scale.view(shape), requires_grad=False)
+    layer.bias = nn.Parameter(bias, requires_grad=False)
 
 
 def _norm(layer: type[nn.Module], width: int, config: ModelConfig) -> list[nn.Module]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -95,7 +96,7 @@ class Trainer:
         if saved:
             self._restore(saved)
         else:
-            self.chosen = Chosen(autocast=self._autocast_is_faster())
+            self.chosen = Chosen(autocast=self._choose_autocast())
 
     # ------------------------------------------------------------ the loop
 
@@ -203,10 +204,10 @@ class Trainer:
                 f"{self.out} is kept. A lower learning rate or another seed may help."
             )
 
-    def _autocast_is_faster(self) -> bool:
-        """Whether bfloat16 pays on this machine: on a GPU it does, on a CPU three steps tell."""
-        if self.device.type == "cuda":
-            return True
+    def _choose_autocast(self) -> bool:
+        """Whether to compute in bfloat16: on a GPU it pays, on a CPU three steps tell."""
+        if self.config.precision != "auto" or self.device.type == "cuda":
+            return self.config.precision != "float32"
         if self.device.type != "cpu" or distributed.world_size() > 1:
             return False
         return _autocast_wins(self.model, self.train_set[: self.config.batch_size], self.config)
@@ -280,7 +281,7 @@ class Trainer:
             initial=self.step,
             unit="step",
             desc=self.model.config.model,
-            disable=True if distributed.rank() else None,
+            disable=bool(distributed.rank()),
             mininterval=1,
         )
 
@@ -349,8 +350,6 @@ def _optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Opt
 
 def _autocast_wins(model: Model, batch: Tensor, config: TrainConfig) -> bool:
     """Times the forward and backward pass of every network in both precisions, on copies."""
-    import copy
-
     model = copy.deepcopy(model)
     x = images.to_float(batch).contiguous(memory_format=torch.channels_last)
     step = Step(config.adversary_start, config, Draws(0, 0, torch.device("cpu")))

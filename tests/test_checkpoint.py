@@ -1,0 +1,80 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vaegan import checkpoint
+from vaegan.checkpoint import SnapshotError, fit_prior, load_snapshot
+
+
+@pytest.fixture
+def folder(tiny_snapshot, tmp_path):
+    return shutil.copytree(tiny_snapshot, tmp_path / "model")
+
+
+def test_a_snapshot_holds_half_precision_and_nothing_else(folder, tiny_model):
+    tensors = load_file(folder / "model.safetensors")
+    assert {t.dtype for t in tensors.values()} == {torch.float16, torch.int64}
+    assert {name.split(".")[0] for name in tensors} == {
+        "encoder", "decoder", "prior_mean", "prior_cholesky",
+    }  # fmt: skip
+    snapshot = load_snapshot(folder)
+    assert snapshot.config == tiny_model
+    weight = snapshot.decoder.state_dict()["convolutions.0.weight"]
+    assert torch.equal(weight, tensors["decoder.convolutions.0.weight"].float())
+    assert not snapshot.decoder.training
+
+
+def test_config_and_weights_must_agree(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["model"]["latent_dim"] = 9
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SnapshotError, match="do not fit its config"):
+        load_snapshot(folder)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "nan"])
+def test_weights_are_read_strictly(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    if change == "missing":
+        del tensors["encoder.mu.bias"]
+    elif change == "extra":
+        tensors["encoder.backdoor"] = torch.zeros(1)
+    else:
+        tensors["encoder.mu.bias"].fill_(torch.nan)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(SnapshotError, match=r"fit its config|not finite"):
+        load_snapshot(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"\x80\x04evil pickle."])
+def test_damaged_or_missing_files_are_one_sentence(folder, name, content):
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(SnapshotError, match=name):
+        load_snapshot(folder)
+
+
+def test_the_fitted_gaussian_has_the_latents_moments():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(5, 5, generator=generator)
+    mu = torch.randn(50_000, 5, generator=generator) @ mixing.T + 3
+    mean, cholesky = fit_prior(mu)
+    torch.testing.assert_close(mean, torch.full((5,), 3.0), atol=0.1, rtol=0)
+    torch.testing.assert_close(cholesky @ cholesky.T, mixing @ mixing.T, atol=0.1, rtol=0.05)
+    assert torch.equal(cholesky, cholesky.tril())
+
+
+def test_few_latents_still_give_a_gaussian():
+    _, cholesky = fit_prior(torch.randn(3, 16, generator=torch.Generator().manual_seed(0)))
+    assert torch.isfinite(cholesky).all()
+
+
+def test_an_unreadable_checkpoint_is_one_sentence(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(SnapshotError, match=r"checkpoint\.pt is not a checkpoint"):
+        checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", torch.device("cpu"))

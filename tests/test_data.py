@@ -1,0 +1,450 @@
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.data import astronaut
+
+from vaegan import align, data, files
+from vaegan.data import DataError
+from vaegan.images import RESAMPLE
+
+PACK = Path(__file__).parents[2] / "shared" / "faces"
+COLOURS = ("red", "lime", "blue", "white")
+
+
+def portrait(side=200):
+    """A face of about 88/200 of the side."""
+    return Image.fromarray(astronaut()).crop((123, 23, 323, 223)).resize((side, side), RESAMPLE)
+
+
+def two_faces(large_at, small_at):
+    """The small one as it is; the large one with red and blue exchanged, to tell them apart."""
+    photo = Image.new("RGB", (420, 260), "gray")
+    photo.paste(portrait(120), small_at)
+    photo.paste(Image.merge("RGB", portrait(240).split()[::-1]), large_at)
+    return photo
+
+
+def redness(face):
+    """face: (3, R, R) uint8; above 0 for skin as it is."""
+    red, _, blue = face[:, 8:-8, 8:-8].float().mean((1, 2)).tolist()
+    return red - blue
+
+
+def celeba_photo(colour, scale=1):
+    """A photograph in CelebA's frame, black outside the square that is cut from it."""
+    photo = Image.new("RGB", align.FRAME, "black")
+    photo.paste(colour, align.CROP)
+    return photo.resize((round(178 * scale), round(218 * scale)), Image.Resampling.BOX)
+
+
+def write_celeba(folder, scale=1):
+    pictures = folder / "img_align_celeba"
+    pictures.mkdir(parents=True)
+    for number, colour in enumerate(COLOURS, 1):
+        celeba_photo(colour, scale).save(pictures / f"{number:06}.jpg", quality=100, subsampling=0)
+    (folder / "list_attr_celeba.txt").write_text(
+        "5\nSmiling Male\n000001.jpg  1 -1\n000002.jpg -1 -1\n000003.jpg -1  1\n"
+        "000004.jpg  1  1\n000099.jpg  1  1\n"  # a row without a photograph
+    )
+    (folder / "identity_CelebA.txt").write_text(
+        "000001.jpg 7\n000002.jpg 5\n000003.jpg 7\n000004.jpg 5\n"
+    )
+    (folder / "list_eval_partition.txt").write_text(
+        "000001.jpg 0\n000002.jpg 1\n000003.jpg 0\n000004.jpg 2\n"
+    )
+    return folder
+
+
+def write_zip(folder, path, top=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, top + file.relative_to(folder).as_posix())
+    return path
+
+
+def write_folder(folder, names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        portrait().save(folder / name)
+    return folder
+
+
+def prepared(sources, path, resolution=32, **options):
+    data.prepare(sources, path, resolution, workers=1, **options)
+    return data.load(path)
+
+
+def same(one, other):
+    pairs = [(one.images, other.images), (one.attributes, other.attributes)]
+    pairs += [(one.identity, other.identity), (one.split, other.split)]
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture
+def celeba(tmp_path):
+    return write_celeba(tmp_path / "celeba")
+
+
+@pytest.fixture
+def faces(celeba, tmp_path):
+    return prepared([celeba], tmp_path / "set")
+
+
+def test_celeba_layout(faces):
+    assert faces.images.shape == (4, 3, 32, 32) and faces.images.dtype == torch.uint8
+    assert faces.resolution == 32 and len(faces) == 4
+    # The names come in CelebA's order, whatever that of the list.
+    assert faces.attribute_names == ("Male", "Smiling")
+    assert faces.attributes.tolist() == [[-1, 1], [-1, -1], [1, -1], [1, 1]]
+    assert faces.identity.tolist() == [0, 1, 0, 1]
+    assert faces.split.tolist() == [0, 1, 0, 2]
+    dtypes = (faces.attributes.dtype, faces.identity.dtype, faces.split.dtype)
+    assert dtypes == (torch.int8, torch.int32, torch.uint8)
+
+
+@pytest.mark.parametrize("scale", [1, 0.5, 2])
+def test_celeba_crop_scales_with_the_photograph(tmp_path, scale):
+    faces = prepared([write_celeba(tmp_path / "celeba", scale)], tmp_path / "set")
+    expected = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]])
+    inside = faces.images[:, :, 2:-2, 2:-2].int()
+    assert (inside - expected[:, :, None, None]).abs().max() <= 6
+    # Half a pixel of black at most comes in at the edges.
+    assert faces.images[3].float().mean() > 250
+
+
+def test_celeba_in_every_wrapping_is_the_same(celeba, faces, tmp_path):
+    flat = write_zip(celeba, tmp_path / "flat.zip")
+    top = write_zip(celeba, tmp_path / "top.zip", "some/folder/")
+    official = tmp_path / "official"
+    official.mkdir()
+    for file in celeba.glob("*.txt"):
+        (official / file.name).write_bytes(file.read_bytes())
+    inner = official / "img_align_celeba.zip"
+    write_zip(celeba / "img_align_celeba", inner, "img_align_celeba/")
+    for number, source in enumerate((flat, top, official)):
+        assert same(prepared([source], tmp_path / str(number)), faces)
+
+
+def test_celeba_without_lists(celeba, tmp_path):
+    for file in celeba.glob("*.txt"):
+        file.unlink()
+    faces = prepared([celeba], tmp_path / "set")
+    assert faces.attribute_names == () and faces.attributes.shape == (4, 0)
+    assert faces.identity.tolist() == [0, 1, 2, 3]
+    assert len(faces.labelled()) == 0
+
+
+def test_celeba_photos_of_another_shape_are_left_out(celeba, tmp_path):
+    Image.new("RGB", (178, 178)).save(celeba / "img_align_celeba" / "000002.jpg")
+    (report,) = data.prepare([celeba], tmp_path / "set", 32, workers=1)
+    assert report.used == {"train": 2, "test": 1}
+    assert report.left_out == {"not in CelebA's frame": 1}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("list_attr_celeba.txt", "1\nSmiling Male\n000001.jpg 1\n", "line 3 holds 1 values, not 2"),
+        ("list_attr_celeba.txt", "1\nSmiling\n000001.jpg yes\n", "'yes' for 000001.jpg"),
+        ("list_eval_partition.txt", "000001.jpg 3\n", "'3', not 0, 1 or 2"),
+        ("identity_CelebA.txt", "000001.jpg 3\n\xff", "cannot be read as text"),
+    ],
+)
+def test_celeba_lists_that_cannot_be_understood(celeba, file, text, said):
+    (celeba / file).write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=said):
+        data.read_source(celeba)
+
+
+def test_lfw_layout_takes_the_face_in_the_middle(tmp_path):
+    folder = tmp_path / "lfw" / "Eileen_Collins"
+    folder.mkdir(parents=True)
+    # The small portrait covers the centre, (210, 130), and the larger one the left.
+    two_faces(large_at=(-60, 0), small_at=(180, 90)).save(folder / "Eileen_Collins_0001.png")
+    portrait().save(folder / "Eileen_Collins_0002.png")
+    source = data.read_source(tmp_path / "lfw")
+    assert source.frame == "central"
+    assert [photo.identity for photo in source.photos] == ["Eileen_Collins"] * 2
+    faces = prepared([tmp_path / "lfw"], tmp_path / "set")
+    assert faces.identity.tolist() == [0, 0]
+    assert redness(faces.images[0]) > 10
+    zipped = write_zip(tmp_path / "lfw", tmp_path / "lfw.zip", "lfw/")
+    assert same(prepared([zipped], tmp_path / "zipped"), faces)
+
+
+def test_folders_take_the_largest_face(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    two_faces(large_at=(0, 0), small_at=(270, 70)).save(photos / "a.png")
+    two_faces(large_at=(180, 0), small_at=(20, 70)).save(photos / "b.png")
+    assert data.read_source(photos).frame == "largest"
+    assert all(redness(face) < -10 for face in prepared([photos], tmp_path / "set").images)
+
+
+def test_faces_are_aligned_to_the_frame(tmp_path):
+    faces = prepared([write_folder(tmp_path / "a", ["a.png"])], tmp_path / "set", resolution=128)
+    face = Image.fromarray(faces.images[0].permute(1, 2, 0).numpy())
+    (found,) = align.detect(face)
+    assert np.abs(found.landmarks / 128 - align.CANONICAL).max() < 0.04
+
+
+def test_split_by_identity():
+    # The last decimal digits of their SHA-1 are 2, 8 and 9.
+    names = {"a": 0, "d": 1, "f": 2}
+    assert {name: data._hashed_split(name) for name in names} == names
+    parts = np.bincount([data._hashed_split(str(number)) for number in range(5000)]) / 5000
+    assert parts == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+
+
+def test_plain_identities_are_paths(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["x/1.png", "y/1.png"])
+    expected = ["x/1", "y/1"]
+    zipped = write_zip(folder, tmp_path / "photos.zip", "top/")
+    for source in (folder, zipped):
+        assert [photo.identity for photo in data.read_source(source).photos] == expected
+    (flat,) = data.read_source(write_folder(tmp_path / "flat", ["one.png"])).photos
+    assert flat.identity == "one"
+
+
+def test_metadata(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["a.png", "sub/b.png", "c.png"])
+    (folder / "metadata.csv").write_text(
+        "\ufefffile_name,Freckles,Smiling,identity,split\n"
+        "sub/b.png,true,-1,Ann,test\n"
+        "a.png,FALSE,0,Ann,validation\n"
+        "missing.png,1,1,Bob,train\n",
+        encoding="utf-8",
+    )
+    faces = prepared([folder], tmp_path / "set")
+    assert faces.attribute_names == ("Smiling", "Freckles")  # CelebA's first
+    assert faces.attributes.tolist() == [[0, -1], [0, 0], [-1, 1]]  # a, c, sub/b
+    assert faces.identity.tolist() == [0, 1, 0]
+    assert faces.split.tolist()[::2] == [1, 2]
+    assert len(faces.labelled()) == 2
+    zipped = write_zip(folder, tmp_path / "photos.zip", "top/")
+    assert same(prepared([zipped], tmp_path / "zipped"), faces)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,Smiling\na.png,1\n", "no column file_name"),
+        ("file_name,Smiling\na.png,maybe\n", "line 2: Smiling is 'maybe'"),
+        ("file_name,split\na.png,dev\n", "line 2: the split is 'dev'"),
+        ("file_name,Smiling\na.png,1\nb.png,0\n", "write -1 for no"),
+        ("file_name,Smiling\na.png,\x00\n", "metadata.csv"),
+    ],
+)
+def test_metadata_that_cannot_be_understood(tmp_path, text, said):
+    folder = write_folder(tmp_path / "photos", ["a.png"])
+    (folder / "metadata.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        data.read_source(folder)
+
+
+def test_sources_are_joined(celeba, tmp_path):
+    folder = write_folder(tmp_path / "photos", ["7.png", "5.png"])
+    (folder / "metadata.csv").write_text(
+        "file_name,Freckles,Smiling\n7.png,1,-1\n5.png,-1,\n", encoding="utf-8"
+    )
+    faces = prepared([celeba, folder, celeba], tmp_path / "set")
+    assert faces.attribute_names == ("Male", "Smiling", "Freckles")
+    assert faces.attributes[:4, 2].tolist() == [0] * 4
+    assert faces.attributes[4:6].tolist() == [[0, 0, -1], [0, -1, 1]]  # 5.png, 7.png
+    # "7" and "5" are other people in each source.
+    assert faces.identity.tolist() == [0, 1, 0, 1, 2, 3, 4, 5, 4, 5]
+
+
+def test_what_cannot_be_used_is_counted(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["good.png"])
+    Image.new("RGB", (100, 100)).save(folder / "empty.png")
+    Image.new("RGB", (10, 10)).save(folder / "small.png")
+    portrait(100).save(folder / "distant.png")  # a crop of about 80 pixels
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    reports = data.prepare([folder], tmp_path / "set", 256, workers=1)
+    assert reports[0].left_out == {
+        "no face": 1,
+        "too small": 1,
+        "unreadable": 1,
+        "face too small": 1,
+    }
+    assert reports[0].used.total() == 1
+    header, row, together = (line.split() for line in data.summary(reports).splitlines())
+    assert header[:5] == ["source", "used", "train", "validation", "test"]
+    assert row[0] == "photos" and row[1] == "1" and row[5:] == ["4", "1", "1", "1", "1"]
+    assert together[1:] == row[1:]
+
+
+def test_the_number_of_workers_changes_nothing(celeba, tmp_path):
+    folder = write_folder(tmp_path / "photos", [f"{number}.png" for number in range(20)])
+    for workers in (1, 2):
+        data.prepare([celeba, folder], tmp_path / str(workers), 32, workers=workers)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_description(celeba, tmp_path):
+    data.prepare([celeba], tmp_path / "set", 32, quality=80, workers=1)
+    tensors, metadata = files.load_tensors(tmp_path / "set")
+    about = json.loads(metadata["faces"])
+    used = {"train": 2, "validation": 1, "test": 1}
+    assert about == {
+        "format": 1,
+        "resolution": 32,
+        "quality": 80,
+        "attributes": ["Male", "Smiling"],
+        "sources": [{"label": "celeba", "used": used, "left_out": {}}],
+    }
+    first = tensors["bytes"][: tensors["offsets"][1]].numpy().tobytes()
+    jpeg = Image.open(io.BytesIO(first))
+    assert jpeg.format == "JPEG" and jpeg.size == (32, 32)
+    assert {sampling[1:3] for sampling in jpeg.layer} == {(1, 1)}  # 4:4:4
+
+
+def test_subsets(faces):
+    assert [len(faces.subset(name)) for name in data.SPLITS] == [2, 1, 1]
+    test = faces.subset("test")
+    assert torch.equal(test.images, faces.images[3:])
+    assert test.attributes.tolist() == [[1, 1]] and test.identity.tolist() == [1]
+    assert test.attribute_names == faces.attribute_names
+    assert test.fingerprint == faces.fingerprint
+    with pytest.raises(DataError, match="'dev'"):
+        faces.subset("dev")
+
+
+def test_fingerprint_names_the_file(faces, tmp_path):
+    assert faces.fingerprint == files.sha256(tmp_path / "set")
+
+
+def test_load_prepares_folders_and_zips(celeba, faces, tmp_path):
+    assert same(data.load(celeba, resolution=32), faces)
+    assert same(data.load(write_zip(celeba, tmp_path / "a.zip"), resolution=32), faces)
+    with pytest.raises(DataError, match="at which resolution"):
+        data.load(celeba)
+
+
+def test_load_checks_the_resolution(faces, tmp_path):
+    assert same(data.load(tmp_path / "set", resolution=32), faces)
+    with pytest.raises(DataError, match="32×32 pixels, not 64×64"):
+        data.load(tmp_path / "set", resolution=64)
+
+
+def broken(tensors, about, what):
+    if what == "format":
+        about["format"] = 2
+    elif what == "offsets":
+        tensors["offsets"][-1] += 1
+    elif what == "order":
+        tensors["offsets"] = tensors["offsets"][[0, 2, 1, 3, 4]]
+    elif what == "rows":
+        tensors["identity"] = tensors["identity"][:-1]
+    elif what == "type":
+        tensors["attributes"] = tensors["attributes"].float()
+    elif what == "split":
+        tensors["split"][0] = 3
+    elif what == "names":
+        about["attributes"] = ["Smiling"]
+    elif what == "size":
+        about["resolution"] = 64
+    elif what == "pixels":
+        tensors["bytes"][:100] = 0
+    elif what == "missing":
+        del tensors["split"]
+    elif what == "empty":
+        tensors["offsets"] = torch.zeros(0, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("format", "offsets", "order", "rows", "type", "split"),
+        *("names", "size", "pixels", "missing", "empty"),
+    ],
+)
+def test_a_set_that_does_not_fit_together(faces, tmp_path, what):
+    tensors, metadata = files.load_tensors(tmp_path / "set")
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    about = json.loads(metadata["faces"])
+    broken(tensors, about, what)
+    files.save_tensors(tmp_path / "other", tensors, {"faces": json.dumps(about)})
+    with pytest.raises(DataError, match=r"damaged|reads format 1"):
+        data.load(tmp_path / "other")
+
+
+def test_other_files_are_no_face_set(tmp_path):
+    files.save_tensors(tmp_path / "weights", {"a": torch.zeros(1)})
+    with pytest.raises(DataError, match="not a prepared face set"):
+        data.load(tmp_path / "weights")
+    (tmp_path / "text").write_text("hello")
+    for name in ("text", "missing"):
+        with pytest.raises(files.FileError, match=name):
+            data.load(tmp_path / name)
+
+
+def test_command_line(celeba, tmp_path, capsys):
+    out = tmp_path / "deep" / "set"
+    options = ["--out", str(out), "--resolution", "32", "--workers", "1"]
+    assert data.main(["prepare", str(celeba), *options]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["celeba", *"42110"]
+    assert len(data.load(out)) == 4
+
+
+@pytest.mark.parametrize("what", ["missing", "file", "nothing", "unusable", "resolution"])
+def test_command_line_says_what_is_wrong(tmp_path, capsys, what):
+    source, resolution = tmp_path / what, "32"
+    if what == "file":
+        source.write_text("hello")
+    elif what == "nothing":
+        source.mkdir()
+    elif what == "unusable":
+        source.mkdir()
+        Image.new("RGB", (64, 64)).save(source / "a.png")
+    elif what == "resolution":
+        write_folder(source, ["a.png"])
+        resolution = "0"
+    options = ["--out", str(tmp_path / "set"), "--resolution", resolution, "--workers", "1"]
+    assert data.main(["prepare", str(source), *options]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].endswith(".")
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_damaged_member_costs_only_itself(celeba, tmp_path):
+    path = write_zip(celeba, tmp_path / "a.zip")  # stored, not compressed
+    content = bytearray(path.read_bytes())
+    start = content.index((celeba / "img_align_celeba" / "000002.jpg").read_bytes())
+    content[start + 50] ^= 255  # its checksum no longer holds
+    path.write_bytes(content)
+    (report,) = data.prepare([path], tmp_path / "set", 32, workers=1)
+    assert report.left_out == {"unreadable": 1} and report.used.total() == 3
+
+
+def test_names_that_lead_out_of_a_zip_are_passed_over(tmp_path):
+    path = tmp_path / "a.zip"
+    file = io.BytesIO()
+    portrait().save(file, "PNG")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.png", "/b.png", "../c.png", "d/../../e.png"):
+            archive.writestr(name, file.getvalue())
+        archive.writestr("__MACOSX/._a.png", b"")
+    assert len(prepared([path], tmp_path / "set")) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.zip", "set"]
+
+
+@pytest.mark.skipif(not (PACK / "celeba.zip").exists(), reason="no face pack")
+def test_the_pack_as_described():
+    source = data.read_source(PACK / "celeba.zip")
+    assert source.attribute_names == data.CELEBA_ATTRIBUTES
+    assert np.bincount([photo.split for photo in source.photos]).tolist() == [7163, 873, 916]
+    people = [{p.identity for p in source.photos if p.split == part} for part in range(3)]
+    assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
+    lfw = data.read_source(PACK / "lfw.zip")
+    assert lfw.frame == "central" and len(lfw.photos) == 12452

@@ -1,0 +1,155 @@
+"""Which loss reaches which network: what the four models are about."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from vaegan.config import MODELS, PRESETS, ModelConfig, TrainConfig, at_resolution
+from vaegan.distributed import Draws
+from vaegan.models import Judge, Step, build, reparametrize
+
+TINY = dataclasses.replace(
+    at_resolution(ModelConfig(), 32),
+    latent_dim=8,
+    encoder_widths=(4, 8, 8),
+    encoder_hidden=16,
+    decoder_widths=(8, 8, 8),
+    discriminator_widths=(4, 8, 8),
+)
+TRAINING = TrainConfig(batch_size=4, adversary_start=0, kl_warmup=0)
+CPU = torch.device("cpu")
+
+
+def gradients(config: ModelConfig = TINY, **changes) -> dict[str, torch.Tensor]:
+    """The gradient that one step gives each network, as the trainer takes it, without stepping."""
+    torch.manual_seed(0)
+    model = build(config).double()
+    x = pictures().double()
+    training = dataclasses.replace(TRAINING, **changes)
+    found = {}
+    for phase in model.phases(x, Step(0, training, DoubleDraws(0, 0, CPU))):
+        for name, loss in phase.items():
+            parameters = list(model.networks[name].parameters())
+            parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            found[name] = torch.cat(
+                [
+                    (torch.zeros_like(p) if g is None else g).flatten()
+                    for p, g in zip(parameters, parts, strict=True)
+                ]
+            )
+    return found
+
+
+def pictures() -> torch.Tensor:
+    return torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+class DoubleDraws(Draws):
+    """The same draws in double precision, so that equal gradients are equal to many digits."""
+
+    def _rows(self, draw, n, width):
+        return super()._rows(draw, n, width).double()
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-8, atol=1e-12)
+
+
+def test_the_networks_of_each_model():
+    names = {m: list(build(dataclasses.replace(TINY, model=m)).networks) for m in MODELS}
+    assert names == {
+        "autoencoder": ["encoder", "decoder"],
+        "vae": ["encoder", "decoder"],
+        "gan": ["decoder", "discriminator"],
+        "vaegan": ["encoder", "decoder", "discriminator"],
+    }
+
+
+def test_vaegan_trains_all_three_networks():
+    found = gradients()
+    assert set(found) == {"encoder", "decoder", "discriminator"}
+    assert all(gradient.abs().sum() > 0 for gradient in found.values())
+
+
+def test_the_adversarial_loss_reaches_the_decoder_and_never_the_encoder():
+    weak, strong = gradients(adversarial_weight=0.0), gradients(adversarial_weight=50.0)
+    assert same(weak["encoder"], strong["encoder"])
+    assert not same(weak["decoder"], strong["decoder"])
+
+
+def test_the_feature_loss_reaches_encoder_and_decoder_and_never_the_discriminator():
+    weak, strong = gradients(feature_weight=0.0), gradients(feature_weight=50.0)
+    assert same(weak["discriminator"], strong["discriminator"])
+    assert not same(weak["encoder"], strong["encoder"])
+    assert not same(weak["decoder"], strong["decoder"])
+
+
+def test_kl_trains_the_encoder_only():
+    weak, strong = gradients(kl_weight=0.0), gradients(kl_weight=50.0)
+    assert same(weak["decoder"], strong["decoder"])
+    assert same(weak["discriminator"], strong["discriminator"])
+    assert not same(weak["encoder"], strong["encoder"])
+
+
+def test_gamma_weighs_the_decoder_s_reconstruction_only():
+    whole, half = gradients(adversarial_weight=0.0), gradients(adversarial_weight=0.0, gamma=0.5)
+    assert same(half["decoder"], 0.5 * whole["decoder"])
+    assert same(half["encoder"], whole["encoder"])
+
+
+def test_prior_samples_teach_discriminator_and_decoder():
+    without, with_them = gradients(prior_samples=0.0), gradients(prior_samples=1.0)
+    assert not same(without["discriminator"], with_them["discriminator"])
+    assert not same(without["decoder"], with_them["decoder"])
+
+
+def test_the_discriminator_s_step_is_seen_by_the_second_phase():
+    torch.manual_seed(0)
+    model = build(TINY)
+    x = pictures()
+    phases = [model.phases(x, Step(0, TRAINING, Draws(0, 0, CPU))) for _ in range(2)]
+    encoder_losses = []
+    for run in phases:
+        next(run)
+        if encoder_losses:  # the second time, the discriminator changes between the phases
+            for parameter in model.discriminator.parameters():
+                parameter.data.mul_(-1)
+        encoder_losses.append(next(run)["encoder"].item())
+    assert encoder_losses[0] != encoder_losses[1]
+
+
+def test_a_vae_is_all_there_is_before_the_adversary_starts():
+    late = gradients(adversary_start=10)
+    vae = gradients(dataclasses.replace(TINY, model="vae"), adversary_start=10)
+    assert set(late) == {"encoder", "decoder"}
+    assert same(late["decoder"], vae["decoder"])
+
+
+@pytest.mark.parametrize("ahead", ["discriminator", "decoder", "nobody"])
+def test_the_equilibrium_gate_stops_who_runs_away(ahead):
+    config = dataclasses.replace(
+        at_resolution(PRESETS["larsen2016"][0], 32),
+        discriminator_widths=(8, 8),
+        feature_layers=(1,),
+    )
+    model = build(dataclasses.replace(config, latent_dim=8, encoder_hidden=16))
+    training = dataclasses.replace(PRESETS["larsen2016"][1], batch_size=4)
+    judge = Judge(model.discriminator, Step(0, training, Draws(0, 0, CPU)))
+    real = {"discriminator": 6.0, "decoder": -6.0, "nobody": 0.0}[ahead]
+    decision = judge.gate(torch.full((4,), real), [torch.full((4,), -real)] * 2)
+    assert (
+        decision
+        == {
+            "discriminator": (False, True),
+            "decoder": (True, False),
+            "nobody": (True, True),
+        }[ahead]
+    )
+
+
+def test_reparametrization_has_the_asked_for_moments():
+    mu, logvar = torch.full((20_000, 2), 3.0), torch.full((20_000, 2), 2 * 0.5)
+    z = reparametrize(mu, logvar, Draws(0, 0, CPU))
+    torch.testing.assert_close(z.mean(0), torch.full((2,), 3.0), atol=0.05, rtol=0)
+    torch.testing.assert_close(z.std(0), torch.full((2,), 0.5).exp(), atol=0.05, rtol=0)

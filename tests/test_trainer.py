@@ -1,0 +1,197 @@
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from vaegan import checkpoint, data, files
+from vaegan.config import MODELS
+from vaegan.models import build
+from vaegan.trainer import Trainer, TrainingError, learning_rate_factor
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def trainer(model, training, faces, out, **changes):
+    return Trainer(model, dataclasses.replace(training, **changes), faces, out)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    state = checkpoint.load_checkpoint(path / "checkpoint.pt", torch.device("cpu"))
+    return {**state["model"], **{f"ema.{n}.{k}": v for n, s in state["average"].items()
+                                 for k, v in s.items()}}  # fmt: skip
+
+
+def identical(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(
+    name, tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    model = dataclasses.replace(tiny_model, model=name)
+    trainer(model, tiny_training, drawn_faces, tmp_path / "whole").run()
+    half = trainer(model, tiny_training, drawn_faces, tmp_path / "parts")
+    while half.step < 3:
+        half.train_step()
+    half.save()
+    trainer(model, tiny_training, drawn_faces, tmp_path / "parts").run()
+    assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_another_seed_is_another_run(tiny_model, tiny_training, drawn_faces, tmp_path):
+    for seed in (0, 1):
+        trainer(tiny_model, tiny_training, drawn_faces, tmp_path / str(seed), seed=seed).run()
+    assert not identical(weights(tmp_path / "0"), weights(tmp_path / "1"))
+
+
+def test_more_steps_continue_a_finished_run(tiny_model, tiny_training, drawn_faces, tmp_path):
+    trainer(tiny_model, tiny_training, drawn_faces, tmp_path).run()
+    longer = trainer(tiny_model, tiny_training, drawn_faces, tmp_path, steps=10)
+    assert longer.step == 8
+    longer.run()
+    assert longer.step == 10
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == [8, 10]
+
+
+def test_a_killed_process_resumes_to_the_same_weights(drawn_faces, tmp_path):
+    """The real command, SIGKILLed at an arbitrary moment, run again with the same words."""
+    faces = prepared(drawn_faces, tmp_path)
+    command = [
+        sys.executable, str(ROOT / "train.py"), "--data", str(faces), "--resolution", "32",
+        "--steps", "60", "--batch-size", "8", "--device", "cpu", "--save-minutes", "0.01",
+        "--precision", "float32",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def run(out: Path) -> subprocess.Popen:
+        return subprocess.Popen([*command, "--out", str(out)], env=environment, cwd=ROOT)
+
+    assert run(tmp_path / "whole").wait(300) == 0
+    killed = run(tmp_path / "killed")
+    until(lambda: (tmp_path / "killed" / "checkpoint.pt").exists() or killed.poll() is not None)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, "it finished before it could be killed"
+    assert run(tmp_path / "killed").wait(300) == 0
+    assert identical(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    snapshots = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "killed")]
+    assert files.sha256(snapshots[0]) == files.sha256(snapshots[1])
+
+
+def test_ctrl_c_saves_and_says_so(drawn_faces, tmp_path):
+    faces = prepared(drawn_faces, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "--data", str(faces), "--resolution", "32",
+         "--batch-size", "8", "--device", "cpu", "--out", str(tmp_path / "run"),
+         "--save-minutes", "0.01"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    until(lambda: (tmp_path / "run" / "checkpoint.pt").exists() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command again" in out
+    assert "Traceback" not in err
+
+
+def test_divergence_stops_the_run_and_keeps_the_good_checkpoint(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path)
+    run.train_step()
+    run.save()
+    good = weights(tmp_path)
+    run.model.decoder.convolutions[-2].weight.data.fill_(math.nan)
+    with pytest.raises(TrainingError, match=r"diverged at step .* is kept"):
+        run.run()
+    assert identical(weights(tmp_path), good)
+
+
+def test_other_data_are_not_mixed_into_a_run(tiny_model, tiny_training, drawn_faces, tmp_path):
+    trainer(tiny_model, tiny_training, drawn_faces, tmp_path).save()
+    other = dataclasses.replace(drawn_faces, fingerprint="other")
+    with pytest.raises(TrainingError, match="begun on other data"):
+        trainer(tiny_model, tiny_training, other, tmp_path)
+
+
+def test_too_few_faces_are_said(tiny_model, tiny_training, drawn_faces, tmp_path):
+    with pytest.raises(TrainingError, match="A batch of 64 needs"):
+        trainer(tiny_model, tiny_training, drawn_faces, tmp_path, batch_size=64)
+
+
+def test_one_epoch_sees_every_face_once(tiny_model, tiny_training, drawn_faces, tmp_path):
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path, flip=False)
+    seen = []
+    for step in range(6):  # 48 training faces in batches of 8
+        run.step = step
+        seen.append(run._batch(None))
+    rows = torch.cat(seen).flatten(1)
+    assert len(torch.unique(rows, dim=0)) == len(torch.unique(run.train_set.flatten(1), dim=0))
+
+
+def test_training_reconstructs_better_than_no_training(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path, steps=150, adversary_start=999)
+    first = run.train_step()["pixel"]
+    while run.step < 150:
+        last = run.train_step()["pixel"]
+    assert last < 0.5 * first
+
+
+def test_the_learning_rate_falls_at_the_end(tiny_training):
+    config = dataclasses.replace(tiny_training, steps=100, decay_start=0.6, decay_floor=0.1)
+    assert learning_rate_factor(60, config) == 1
+    assert learning_rate_factor(80, config) == pytest.approx(0.1 + 0.9 * 0.5)
+    assert learning_rate_factor(100, config) == pytest.approx(0.1)
+
+
+def test_the_average_follows_weights_and_buffers(tiny_model):
+    model = build(tiny_model)
+    average = checkpoint.ExponentialMovingAverage(model, decay=0.75)
+    norm = model.encoder.convolutions[1]
+    norm.weight.data.fill_(5.0)
+    norm.running_mean.fill_(8.0)
+    norm.num_batches_tracked.fill_(3)
+    average.update(model, step=10**9)
+    averaged = average.networks["encoder"].convolutions[1]
+    assert averaged.weight.data.unique().item() == pytest.approx(0.75 * 1 + 0.25 * 5)
+    assert averaged.running_mean.unique().item() == pytest.approx(0.25 * 8)
+    assert averaged.num_batches_tracked == 3
+
+
+def prepared(faces: data.FaceSet, folder: Path) -> Path:
+    """The drawn faces as a folder of pictures that need no detector, prepared."""
+    source = folder / "celeba"
+    (source / "img_align_celeba").mkdir(parents=True)
+    names = [f"{i:06d}.jpg" for i in range(len(faces))]
+    for name, pixels in zip(names, faces.images, strict=True):
+        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((89, 109))
+        picture.save(source / "img_align_celeba" / name)
+    (source / "list_attr_celeba.txt").write_text(
+        f"{len(names)}\nSmiling\n"
+        + "".join(f"{n} {int(a)}\n" for n, a in zip(names, faces.attributes, strict=True))
+    )
+    (source / "list_eval_partition.txt").write_text(
+        "".join(f"{n} {int(s)}\n" for n, s in zip(names, faces.split, strict=True))
+    )
+    data.prepare([source], folder / "faces.safetensors", 32, workers=1)
+    return folder / "faces.safetensors"
+
+
+def until(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.005)

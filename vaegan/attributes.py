@@ -1,0 +1,247 @@
+"""Attribute vectors: what to add to z so that a face smiles, wears glasses, grows old.
+
+    python -m vaegan.attributes MODEL --data SET
+
+The plain definition (Larsen et al. 2016, section 4.1; Radford et al. 2016): the mean latent of
+the faces that have an attribute minus the mean latent of those that do not, latents being the
+encoder's mean mu. A slider at s adds s · unit · vector, so 1 is the way from the one class mean to
+the other, for every attribute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaegan import checkpoint, data, files, images
+from vaegan.data import FaceSet
+
+FORMAT = 1
+LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
+
+
+class VectorError(ValueError):
+    """Attribute vectors that cannot be computed or used, said in one sentence."""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """How an attribute appears to people: plain words, and the group it stands in."""
+
+    label: str
+    group: str
+
+
+# In the order of the page. CelebA's other attributes have vectors too, but no slider: they are
+# rare, matters of taste, or do not show at 64 pixels.
+SLIDERS: dict[str, Slider] = {
+    "Smiling": Slider("Smiling", "Expression"),
+    "Mouth_Slightly_Open": Slider("Mouth open", "Expression"),
+    "High_Cheekbones": Slider("High cheekbones", "Expression"),
+    "Narrow_Eyes": Slider("Narrow eyes", "Expression"),
+    "Male": Slider("Male", "Age and gender"),
+    "Young": Slider("Young", "Age and gender"),
+    "Chubby": Slider("Chubby", "Age and gender"),
+    "Eyeglasses": Slider("Eyeglasses", "Accessories"),
+    "Wearing_Hat": Slider("Hat", "Accessories"),
+    "Wearing_Earrings": Slider("Earrings", "Accessories"),
+    "Blond_Hair": Slider("Blond hair", "Hair"),
+    "Brown_Hair": Slider("Brown hair", "Hair"),
+    "Black_Hair": Slider("Black hair", "Hair"),
+    "Gray_Hair": Slider("Gray hair", "Hair"),
+    "Bangs": Slider("Bangs", "Hair"),
+    "Wavy_Hair": Slider("Wavy hair", "Hair"),
+    "Receding_Hairline": Slider("Receding hairline", "Hair"),
+    "Bald": Slider("Bald", "Hair"),
+    "No_Beard": Slider("Clean-shaven", "Beard and brows"),
+    "Goatee": Slider("Goatee", "Beard and brows"),
+    "Mustache": Slider("Mustache", "Beard and brows"),
+    "Bushy_Eyebrows": Slider("Bushy eyebrows", "Beard and brows"),
+    "Heavy_Makeup": Slider("Makeup", "Makeup and skin"),
+    "Wearing_Lipstick": Slider("Lipstick", "Makeup and skin"),
+    "Rosy_Cheeks": Slider("Rosy cheeks", "Makeup and skin"),
+    "Pale_Skin": Slider("Pale skin", "Makeup and skin"),
+}
+
+
+@dataclass(frozen=True)
+class AttributeVectors:
+    """One vector for each attribute, for one model.
+
+    names: (A,) CelebA's keys
+    vectors: (A, latent_dim) in raw mu units
+    units: (A,) in (0, 1]: a slider at s adds s · unit · vector
+    counts: for each attribute, training faces that have it and that have it not
+    method: how they were computed
+    dataset: fingerprint of the prepared set
+    model: SHA-256 of the `model.safetensors` they belong to
+    """
+
+    names: tuple[str, ...]
+    vectors: Tensor
+    units: Tensor
+    counts: tuple[tuple[int, int], ...]
+    method: str
+    dataset: str
+    model: str
+
+    def direction(self, settings: dict[str, float]) -> Tensor:
+        """The sum of s · unit · vector over the settings: (latent_dim,).
+
+        Raises:
+            VectorError: a name is not known.
+        """
+        total = torch.zeros(self.vectors.shape[1])
+        for name, strength in settings.items():
+            if name not in self.names:
+                raise VectorError(f"This model has no attribute {name!r}.")
+            index = self.names.index(name)
+            total = total + strength * self.units[index] * self.vectors[index]
+        return total
+
+
+@torch.no_grad()
+def encode_all(encoder: nn.Module, faces: FaceSet, batch: int = 256) -> Tensor:
+    """mu of every face: (N, latent_dim)."""
+    return torch.cat([encoder(images.to_float(part))[0] for part in faces.images.split(batch)])
+
+
+def difference_of_means(mu: Tensor, attributes: Tensor) -> Tensor:
+    """The plain definition, one row an attribute.
+
+    Args:
+        mu: (N, D). attributes: (N, A) int8 with 1, -1 and 0 for unknown.
+
+    Returns:
+        (A, D); rows of attributes that have no face on one side are 0.
+    """
+    has, has_not = (attributes == 1).to(mu), (attributes == -1).to(mu)
+    means = [(side.T @ mu) / side.sum(dim=0).clamp_min(1).unsqueeze(1) for side in (has, has_not)]
+    known = (has.any(dim=0) & has_not.any(dim=0)).to(mu)
+    return (means[0] - means[1]) * known.unsqueeze(1)
+
+
+def compute(encoder: nn.Module, faces: FaceSet, model: str) -> AttributeVectors:
+    """The vectors of all attributes that have training faces on both sides.
+
+    Args:
+        faces: a prepared set; only its labelled training faces count.
+        model: SHA-256 of the model's weights.
+
+    Raises:
+        VectorError: no face is labelled.
+    """
+    train = faces.subset("train").labelled()
+    if not len(train):
+        raise VectorError("None of the training faces has a label, so there is no vector.")
+    vectors = difference_of_means(encode_all(encoder, train), train.attributes)
+    counts = [
+        (int((column == 1).sum()), int((column == -1).sum())) for column in train.attributes.T
+    ]
+    kept = [index for index, (has, has_not) in enumerate(counts) if has and has_not]
+    return AttributeVectors(
+        names=tuple(train.attribute_names[index] for index in kept),
+        vectors=vectors[kept],
+        units=torch.ones(len(kept)),
+        counts=tuple(counts[index] for index in kept),
+        method="difference of means",
+        dataset=faces.fingerprint,
+        model=model,
+    )
+
+
+def save(vectors: AttributeVectors, path: Path) -> None:
+    """Writes `path` (.safetensors: one tensor an attribute) and the .json beside it."""
+    tensors = {name: row for name, row in zip(vectors.names, vectors.vectors, strict=True)}
+    files.save_tensors(path, tensors)
+    files.write_json(
+        path.with_suffix(".json"),
+        {
+            "format": FORMAT,
+            "model": vectors.model,
+            "dataset": vectors.dataset,
+            "method": vectors.method,
+            "attributes": [
+                {
+                    "name": name,
+                    "unit": float(unit),
+                    "distance": round(float(row.norm()), 4),
+                    "positives": has,
+                    "negatives": has_not,
+                }
+                for name, unit, row, (has, has_not) in zip(
+                    vectors.names, vectors.units, vectors.vectors, vectors.counts, strict=True
+                )
+            ],
+        },
+    )
+
+
+def load(path: Path, model: str | None = None) -> AttributeVectors:
+    """Reads what `save` wrote.
+
+    Args:
+        model: SHA-256 of the model that the vectors must belong to.
+
+    Raises:
+        VectorError, FileError: damaged, or made for another model.
+    """
+    described = files.read_json(path.with_suffix(".json"))
+    tensors, _ = files.load_tensors(path)
+    try:
+        if described["format"] != FORMAT:
+            raise VectorError(f"{path} has a format that this program does not read.")
+        rows: list[dict[str, Any]] = described["attributes"]
+        names = tuple(row["name"] for row in rows)
+        found = AttributeVectors(
+            names=names,
+            vectors=torch.stack([tensors[name] for name in names]).float(),
+            units=torch.tensor([float(row["unit"]) for row in rows]),
+            counts=tuple((int(row["positives"]), int(row["negatives"])) for row in rows),
+            method=str(described["method"]),
+            dataset=str(described["dataset"]),
+            model=str(described["model"]),
+        )
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise VectorError(f"{path} does not hold attribute vectors.") from error
+    if not (torch.isfinite(found.vectors).all() and torch.isfinite(found.units).all()):
+        raise VectorError(f"{path} is damaged: a vector is not finite.")
+    if model is not None and found.model != model:
+        raise VectorError(f"The attribute vectors in {path} belong to another model.")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vaegan.attributes",
+        description="Computes the attribute vectors of a model from labelled faces.",
+    )
+    parser.add_argument("model", type=Path, help="the model's folder")
+    parser.add_argument("--data", required=True, help="a prepared set with labels")
+    parser.add_argument(
+        "--out", type=Path, help="the .safetensors to write; by default in the model's folder"
+    )
+    flags = parser.parse_args(arguments)
+    try:
+        snapshot = checkpoint.load_snapshot(flags.model)
+        if snapshot.encoder is None:
+            raise VectorError("A GAN has no encoder, so photographs give it no vectors.")
+        faces = data.load(flags.data, resolution=snapshot.config.resolution)
+        vectors = compute(snapshot.encoder, faces, snapshot.sha256)
+        out = flags.out or flags.model / "attributes.safetensors"
+        save(vectors, out)
+    except (VectorError, data.DataError, files.FileError, checkpoint.SnapshotError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(vectors.names)} attribute vectors are in {out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
