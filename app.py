@@ -758,7 +758,9 @@ figure img[hidden], figure img:not([hidden]) ~ p { display: none; }
 #rail input[type=range] {
     --low: min(50%, var(--range_progress)); --high: max(50%, var(--range_progress));
 }
-.gradio-container input[type=range]::-webkit-slider-runnable-track { height: 4px; background: var(--fill); }
+.gradio-container input[type=range]::-webkit-slider-runnable-track {
+    height: 4px; background: var(--fill);
+}
 .gradio-container input[type=range]::-moz-range-track { height: 4px; background: var(--fill); }
 .gradio-container input[type=range]::-moz-range-progress { background: none; }
 .gradio-container input[type=range]::-webkit-slider-thumb {

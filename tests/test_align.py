@@ -269,3 +269,17 @@ def test_celebas_own_faces_are_in_the_frame():
     medians = (np.median(landmarks, 0) - [15, 35]) / 148
     assert len(landmarks) > 50
     assert np.abs(medians - align.CANONICAL).max() < 0.015  # 1 pixel of 64
+
+
+def test_paste_with_a_base_adds_only_what_was_edited(portrait):
+    """The photograph keeps its own pixels, though the crop went through two resamplings."""
+    matrix = align.similarity(np.array(align.CANONICAL) * 90 + [31.3, 17.8])
+    crop = align.align(portrait, matrix, 90)
+    assert align.paste(portrait, crop, matrix, base=crop).tobytes() == portrait.tobytes()
+    brighter = crop.point(lambda level: min(level + 20, 255))
+    pasted = align.paste(portrait, brighter, matrix, base=crop)
+    change = np.asarray(pasted).astype(int) - np.asarray(portrait)
+    assert change.max() <= 21
+    middle = change[55:75, 65:85]
+    assert np.median(middle) == 20
+    assert not change[:, 150:].any()

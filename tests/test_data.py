@@ -24,9 +24,9 @@ def portrait(side=200):
 
 def two_faces(large_at, small_at):
     """The small one as it is; the large one with red and blue exchanged, to tell them apart."""
-    photo = Image.new("RGB", (420, 260), "gray")
-    photo.paste(portrait(120), small_at)
-    photo.paste(Image.merge("RGB", portrait(240).split()[::-1]), large_at)
+    photo = Image.new("RGB", (800, 500), "gray")
+    photo.paste(portrait(240), small_at)
+    photo.paste(Image.merge("RGB", portrait(400).split()[::-1]), large_at)
     return photo
 
 
@@ -166,8 +166,8 @@ def test_celeba_lists_that_cannot_be_understood(celeba, file, text, said):
 def test_lfw_layout_takes_the_face_in_the_middle(tmp_path):
     folder = tmp_path / "lfw" / "Eileen_Collins"
     folder.mkdir(parents=True)
-    # The small portrait covers the centre, (210, 130), and the larger one the left.
-    two_faces(large_at=(-60, 0), small_at=(180, 90)).save(folder / "Eileen_Collins_0001.png")
+    # The small portrait covers the centre, (400, 250), and the larger one the left.
+    two_faces(large_at=(-60, 20), small_at=(345, 130)).save(folder / "Eileen_Collins_0001.png")
     portrait().save(folder / "Eileen_Collins_0002.png")
     source = data.read_source(tmp_path / "lfw")
     assert source.frame == "central"
@@ -182,9 +182,10 @@ def test_lfw_layout_takes_the_face_in_the_middle(tmp_path):
 def test_folders_take_the_largest_face(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
-    two_faces(large_at=(0, 0), small_at=(270, 70)).save(photos / "a.png")
-    two_faces(large_at=(180, 0), small_at=(20, 70)).save(photos / "b.png")
+    two_faces(large_at=(0, 0), small_at=(500, 70)).save(photos / "a.png")
+    two_faces(large_at=(350, 0), small_at=(20, 70)).save(photos / "b.png")
     assert data.read_source(photos).frame == "largest"
+    assert all(len(align.detect(Image.open(file))) == 2 for file in photos.iterdir())
     assert all(redness(face) < -10 for face in prepared([photos], tmp_path / "set").images)
 
 

@@ -154,13 +154,20 @@ def align(image: Image.Image, matrix: Matrix, size: int) -> Image.Image:
 
 
 def paste(
-    photo: Image.Image, crop: Image.Image, matrix: Matrix, mask: Image.Image | None = None
+    photo: Image.Image,
+    crop: Image.Image,
+    matrix: Matrix,
+    mask: Image.Image | None = None,
+    base: Image.Image | None = None,
 ) -> Image.Image:
     """A copy of `photo` with `crop` laid back where `align` took it from.
 
     crop: square, of any size
     mask: "L", square, of any size: 255 shows the crop, 0 leaves the photograph; by default full
         with a soft edge
+    base: what `crop` was before it was edited, of the same size. Then only the difference is
+        added to the photograph, which keeps its own pixels wherever the edit changed none, and
+        its own sharpness everywhere.
 
     Pixels that the mask does not reach stay exactly as they are.
     """
@@ -172,7 +179,15 @@ def paste(
         return result
     mask = soft_square(crop.width) if mask is None else mask
     box = (int(left), int(top), int(right), int(bottom))
-    result.paste(_unwarp(crop, matrix, box), box, _unwarp(mask, matrix, box))
+    opacity = _unwarp(mask, matrix, box)
+    if base is None:
+        result.paste(_unwarp(crop, matrix, box), box, opacity)
+        return result
+    change = np.asarray(crop, np.float32) - np.asarray(base, np.float32)
+    planes = [_unwarp(Image.fromarray(plane), matrix, box) for plane in change.transpose(2, 0, 1)]
+    weight = np.asarray(opacity, np.float32)[..., None] / 255
+    pixels = np.asarray(photo.crop(box)) + weight * np.stack(planes, axis=-1)
+    result.paste(Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)), box)
     return result
 
 
@@ -243,15 +258,15 @@ def _warp(image: Image.Image, to_source: Matrix, size: tuple[int, int]) -> Image
 
     PIL's coordinates are continuous as well: it samples output pixels at their centres.
     """
-    coefficients = to_source.ravel().tolist()
-    bands = []
-    for band in image.split():
-        # In floats, since PIL's warp of 8-bit pixels cuts off fractions: half a level too dark.
-        warped = band.convert("F").transform(
+    if image.mode == "F":
+        coefficients = to_source.ravel().tolist()
+        return image.transform(
             size, Image.Transform.AFFINE, coefficients, resample=Image.Resampling.BICUBIC
         )
-        bands.append(Image.fromarray(np.asarray(warped).round().clip(0, 255).astype(np.uint8)))
-    return Image.merge(image.mode, bands)
+    # In floats, since PIL's warp of 8-bit pixels cuts off fractions: half a level too dark.
+    floats = [np.asarray(_warp(band.convert("F"), to_source, size)) for band in image.split()]
+    levels = [band.round().clip(0, 255).astype(np.uint8) for band in floats]
+    return Image.merge(image.mode, [Image.fromarray(band) for band in levels])
 
 
 def _mirrored(image: Image.Image, left: int, top: int, right: int, bottom: int) -> Image.Image:

@@ -261,7 +261,7 @@ class Editor:
         if face.photo is None or face.matrix is None:
             raise ValueError("This face was drawn by the model: there is no photograph behind it.")
         edited = self.edit(face, settings, detail)
-        return align.paste(face.photo, edited, face.matrix)
+        return align.paste(face.photo, edited, face.matrix, base=Image.fromarray(face.crop))
 
     # ------------------------------------------------------------ morphs and random faces
 
