@@ -31,7 +31,7 @@ ERRORS = (
     data.DataError,
     files.FileError,
     checkpoint.SnapshotError,
-    hub.ModelNotFound,
+    hub.HubError,
 )
 
 
@@ -56,7 +56,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--data-description", default="not described", help="a sentence for the model card")
     add("--licence", default="not stated", help="what the weights may be used for, for the card")
     add("--bundle", metavar="NAME", help="copy the model into pretrained/NAME and attributes/")
-    return parser.parse_args(arguments)
+    add("--push-to-hub", type=hub.repository, metavar="USER/REPO",
+        help="upload the model to the Hugging Face Hub")  # fmt: skip
+    add("--with-training-state", action="store_true", help="upload the discriminator too")
+    flags = parser.parse_args(arguments)
+    if flags.with_training_state and flags.model in ("autoencoder", "vae"):
+        parser.error(f"--with-training-state: a model {flags.model} has no discriminator")
+    return flags
 
 
 def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
@@ -69,7 +75,7 @@ def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
 
 
 def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
-    """Writes the snapshot, its attribute vectors and its card, and bundles it if asked."""
+    """Writes the snapshot, its attribute vectors and its card; bundles and pushes it if asked."""
     folder = flags.out / "model"
     trainer.export(folder)
     snapshot = checkpoint.load_snapshot(folder)
@@ -81,9 +87,16 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     text = card(config, flags.data_description, flags.licence, command)
     with files.atomic(folder / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
+    if "discriminator" in trainer.model.networks:
+        state = trainer.model.networks["discriminator"].state_dict()
+        files.save_tensors(folder / checkpoint.DISCRIMINATOR, state)
     if flags.bundle:
         hub.bundle(folder, flags.bundle)
     print(f"Step {trainer.step}: the model is in {folder}.")
+    if flags.push_to_hub:
+        training = flags.with_training_state
+        address = hub.push(folder, flags.push_to_hub, with_training_state=training)
+        print(f"It is at {address}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,6 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
         if flags.init:
             snapshot = checkpoint.load_snapshot(hub.locate(flags.init)[0])
             model_config, init = snapshot.config, snapshot.networks
+            # What is trained already needs no warm-up, which would only blur it.
+            train_config = dataclasses.replace(train_config, adversary_start=0, kl_warmup=0)
         faces = data.load(flags.data, resolution=model_config.resolution)
         with distributed.process_group(flags.device):
             trainer = Trainer(model_config, train_config, faces, flags.out, flags.device, init)

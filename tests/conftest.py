@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import attributes, checkpoint
+from vaegan import attributes, checkpoint, data
 from vaegan.config import ModelConfig, TrainConfig, at_resolution
 from vaegan.data import FaceSet
 from vaegan.models import build
@@ -80,3 +80,22 @@ def tiny_snapshot(tmp_path_factory: pytest.TempPathFactory, drawn_faces: FaceSet
     vectors = attributes.compute(snapshot.encoder, drawn_faces, snapshot.sha256)
     attributes.save(vectors, folder / "attributes.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_faces(tmp_path_factory: pytest.TempPathFactory, drawn_faces: FaceSet) -> Path:
+    """The drawn faces as a prepared set, by way of CelebA's layout, which needs no detector."""
+    source = tmp_path_factory.mktemp("prepared") / "celeba"
+    (source / "img_align_celeba").mkdir(parents=True)
+    names = [f"{index:06d}.jpg" for index in range(len(drawn_faces))]
+    for name, pixels in zip(names, drawn_faces.images, strict=True):
+        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((89, 109))
+        picture.save(source / "img_align_celeba" / name)
+    lists = {"list_attr_celeba.txt": drawn_faces.attributes[:, 0].tolist(),
+             "list_eval_partition.txt": drawn_faces.split.tolist()}  # fmt: skip
+    for file, column in lists.items():
+        head = f"{len(names)}\nSmiling\n" if "attr" in file else ""
+        rows = [f"{name} {value}\n" for name, value in zip(names, column, strict=True)]
+        (source / file).write_text(head + "".join(rows))
+    data.prepare([source], source.parent / "faces.safetensors", 32, workers=1)
+    return source.parent / "faces.safetensors"

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
-from vaegan import checkpoint, data, files
+from vaegan import checkpoint, files
 from vaegan.config import MODELS
 from vaegan.models import build
 from vaegan.trainer import Trainer, TrainingError, learning_rate_factor
@@ -65,11 +64,10 @@ def test_more_steps_continue_a_finished_run(tiny_model, tiny_training, drawn_fac
     assert steps == [8, 10]
 
 
-def test_a_killed_process_resumes_to_the_same_weights(drawn_faces, tmp_path):
+def test_a_killed_process_resumes_to_the_same_weights(prepared_faces, tmp_path):
     """The real command, SIGKILLed at an arbitrary moment, run again with the same words."""
-    faces = prepared(drawn_faces, tmp_path)
     command = [
-        sys.executable, str(ROOT / "train.py"), "--data", str(faces), "--resolution", "32",
+        sys.executable, str(ROOT / "train.py"), "--data", str(prepared_faces), "--resolution", "32",
         "--steps", "60", "--batch-size", "8", "--device", "cpu", "--save-minutes", "0.01",
         "--precision", "float32",
     ]  # fmt: skip
@@ -89,12 +87,11 @@ def test_a_killed_process_resumes_to_the_same_weights(drawn_faces, tmp_path):
     assert files.sha256(snapshots[0]) == files.sha256(snapshots[1])
 
 
-def test_ctrl_c_saves_and_says_so(drawn_faces, tmp_path):
-    faces = prepared(drawn_faces, tmp_path)
+def test_ctrl_c_saves_and_says_so(prepared_faces, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "--data", str(faces), "--resolution", "32",
-         "--batch-size", "8", "--device", "cpu", "--out", str(tmp_path / "run"),
-         "--save-minutes", "0.01"],
+        [sys.executable, str(ROOT / "train.py"), "--data", str(prepared_faces),
+         "--resolution", "32", "--batch-size", "8", "--device", "cpu",
+         "--out", str(tmp_path / "run"), "--save-minutes", "0.01"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     until(lambda: (tmp_path / "run" / "checkpoint.pt").exists() or process.poll() is not None)
@@ -169,25 +166,6 @@ def test_the_average_follows_weights_and_buffers(tiny_model):
     assert averaged.weight.data.unique().item() == pytest.approx(0.75 * 1 + 0.25 * 5)
     assert averaged.running_mean.unique().item() == pytest.approx(0.25 * 8)
     assert averaged.num_batches_tracked == 3
-
-
-def prepared(faces: data.FaceSet, folder: Path) -> Path:
-    """The drawn faces as a folder of pictures that need no detector, prepared."""
-    source = folder / "celeba"
-    (source / "img_align_celeba").mkdir(parents=True)
-    names = [f"{i:06d}.jpg" for i in range(len(faces))]
-    for name, pixels in zip(names, faces.images, strict=True):
-        picture = Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((89, 109))
-        picture.save(source / "img_align_celeba" / name)
-    (source / "list_attr_celeba.txt").write_text(
-        f"{len(names)}\nSmiling\n"
-        + "".join(f"{n} {int(a)}\n" for n, a in zip(names, faces.attributes, strict=True))
-    )
-    (source / "list_eval_partition.txt").write_text(
-        "".join(f"{n} {int(s)}\n" for n, s in zip(names, faces.split, strict=True))
-    )
-    data.prepare([source], folder / "faces.safetensors", 32, workers=1)
-    return folder / "faces.safetensors"
 
 
 def until(condition, seconds: float = 120) -> None:
