@@ -112,6 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
         faces = data.load(flags.data, resolution=model_config.resolution)
         with distributed.process_group(flags.device):
             trainer = Trainer(model_config, train_config, faces, flags.out, flags.device, init)
+            if trainer.step:
+                print(f"Going on from step {trainer.step} with the run's own settings.")
             trainer.run(flags.minutes, flags.save_minutes)
             if distributed.rank() == 0:
                 finish(trainer, faces, flags)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vaegan import checkpoint, files
-from vaegan.config import MODELS
+from vaegan.config import MODELS, PRESETS, at_resolution
 from vaegan.models import build
 from vaegan.trainer import Trainer, TrainingError, learning_rate_factor
 
@@ -113,6 +113,20 @@ def test_divergence_stops_the_run_and_keeps_the_good_checkpoint(
     with pytest.raises(TrainingError, match=r"diverged at step .* is kept"):
         run.run()
     assert identical(weights(tmp_path), good)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_takes_finite_steps(preset, drawn_faces, tmp_path):
+    model, training = PRESETS[preset]
+    training = dataclasses.replace(training, batch_size=4, adversary_start=0, precision="float32")
+    run = Trainer(at_resolution(model, 32), training, drawn_faces, tmp_path)
+    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    logs = [run.train_step() for _ in range(2)]
+    assert all(torch.isfinite(value) for log in logs for value in log.values())
+    after = run.model.state_dict()
+    for network in ("encoder.mu", "decoder.convolutions.0", "discriminator.blocks.0"):
+        names = [name for name in after if name.startswith(network) and "weight" in name]
+        assert any(not torch.equal(before[name], after[name]) for name in names), network
 
 
 def test_other_data_are_not_mixed_into_a_run(tiny_model, tiny_training, drawn_faces, tmp_path):

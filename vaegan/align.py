@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from vaegan.images import RESAMPLE
+
+if TYPE_CHECKING:
+    import dlib  # loaded where it is first needed, since prepared faces need no detector
 
 # CelebA's aligned photographs, and the customary square crop of them, in pixels.
 FRAME = (178, 218)
@@ -202,6 +205,8 @@ def soft_square(size: int, feather: float = FEATHER) -> Image.Image:
 @cache
 def _dlib() -> tuple[dlib.fhog_object_detector, dlib.shape_predictor]:
     """The detector and the five-point predictor; called under the lock."""
+    import dlib
+
     # Importing the package would import pkg_resources, which is gone; its folder will do.
     folder = Path(find_spec("face_recognition_models").submodule_search_locations[0])
     model = folder / "models" / "shape_predictor_5_face_landmarks.dat"
@@ -238,7 +243,7 @@ def _detection(
     patch = _scaled(image.crop((*start.tolist(), *end.tolist())), zoom)
     zoom = np.array(patch.size) / (end - start)  # as rounded
     corners = np.concatenate([(low - start) * zoom, (low + side - start) * zoom - 1])
-    shape = predictor(np.asarray(patch), dlib.rectangle(*corners.round().astype(int).tolist()))
+    shape = predictor(np.asarray(patch), type(box)(*corners.round().astype(int).tolist()))
     points = np.array([[point.x, point.y] for point in shape.parts()])
     landmarks = (points + 0.5) / zoom + start
     return Detection(tuple(edges.tolist()), landmarks, float(score))

@@ -110,7 +110,7 @@ class Trainer:
             Interrupted: Ctrl-C or SIGTERM, after saving.
         """
         began, saved_at = time.monotonic(), time.monotonic()
-        before = self.seconds
+        before, log = self.seconds, {}
         self._cut_metrics()
         with self._progress() as bar, _stop_signal() as stopping:
             while self.step < self.config.steps:
@@ -130,7 +130,7 @@ class Trainer:
                     saved_at = now
                 if over:
                     break
-        self._check(log) if before != self.seconds else None
+        self._check(log)
         self.save()
         if stopping:
             raise Interrupted

@@ -1,0 +1,96 @@
+"""Records the moving picture at the top of README.md: the page in a real browser, a slider dragged.
+
+python docs/demo.py            # writes docs/demo.gif; needs requirements-dev.txt and Chromium
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+VIEWPORT = {"width": 1180, "height": 640}
+WIDTH = 780  # of the moving picture, in pixels
+FRAME = 90  # milliseconds
+DRAGS = (("Smiling", -2.0), ("Eyeglasses", 2.5), ("Young", -2.0))
+FRAMES = 14  # of one drag, there and back
+
+
+@contextmanager
+def serving(port: int) -> Iterator[str]:
+    """The app, as a person starts it."""
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(address, timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def record(page: Page) -> list[Image.Image]:
+    """Drags each slider there and back; one screenshot a position."""
+    frames = []
+    for name, furthest in DRAGS:
+        slider = page.get_by_role("slider", name=f"range slider for {name}")
+        if not slider.is_visible():
+            group = page.locator(".group", has=slider)
+            group.locator("button.label-wrap").click()
+            page.wait_for_timeout(400)
+        for frame in range(FRAMES + 1):
+            value = furthest * math.sin(math.pi * frame / FRAMES)
+            slider.fill(f"{value:.1f}")
+            page.wait_for_timeout(350)
+            frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    return frames
+
+
+def write(frames: list[Image.Image], path: Path) -> None:
+    """A GIF with one palette for all frames, so that what stands still does not shimmer."""
+    size = (WIDTH, round(WIDTH * frames[0].height / frames[0].width))
+    small = [frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
+    palette = small[len(small) // 2].quantize(256, Image.Quantize.MEDIANCUT)
+    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
+    quantized[0].save(
+        path, save_all=True, append_images=quantized[1:], duration=FRAME, loop=0, optimize=True
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "demo.gif")
+    parser.add_argument("--port", type=int, default=7893)
+    flags = parser.parse_args()
+    with serving(flags.port) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport=VIEWPORT)
+        page.goto(address)
+        page.locator("input[type=file]").first.set_input_files(ROOT / "docs" / "astronaut.jpg")
+        page.locator("#stage img:not([hidden])").wait_for(timeout=60_000)
+        page.wait_for_timeout(1000)
+        write(record(page), flags.out)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
