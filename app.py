@@ -14,13 +14,16 @@ import base64
 import io
 import os
 import random
+import secrets
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 try:
@@ -55,12 +58,16 @@ MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB
 VISITORS = 64  # whose faces are kept; then whoever was quiet longest is forgotten
 FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
 
-# Moves of a slider skip Gradio's queue, for its delay, so nothing else bounds how many run at a
-# time. One thread each: a decode is too small to share, and threads that wait for one another
-# are many times slower on a busy machine.
+# Live pictures skip Gradio's queue, for its delay, so nothing else bounds how many are drawn at a
+# time. One thread each: a decode is too small to share, and threads that wait for one another are
+# many times slower on a busy machine.
 CORES = os.cpu_count() or 1
 turn = threading.BoundedSemaphore(CORES)
 torch.set_num_threads(1)
+
+# A live picture's request names what it is of by a key that nobody can guess. The references are
+# weak: what a visitor opened lives in that visitor's gr.State, and is gone with it.
+opened: WeakValueDictionary[str, Sitting | Pair] = WeakValueDictionary()
 
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
 Faces = tuple[Face, ...]
@@ -120,6 +127,21 @@ class Sitting:
         return cls(faces, face, replace(face, crop=thumbnail(face, SIZE)))
 
 
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The two ends of a visitor's morph."""
+
+    a: Face | None = None
+    b: Face | None = None
+
+
+def remember(what: Sitting | Pair) -> dict[str, str]:
+    """The value of a live picture that shows `what`."""
+    key = secrets.token_urlsafe(16)
+    opened[key] = what
+    return {"key": key}
+
+
 # -------------------------------------------------------------------------------- the page
 
 
@@ -127,7 +149,7 @@ def build(editor: Editor) -> gr.Blocks:
     """The page for one model."""
     # Uploads and downloads are swept away half an hour after they were made.
     with gr.Blocks(title="Face editor", analytics_enabled=False, delete_cache=(300, 1800)) as page:
-        plain(HEADER)
+        html(HEADER)
         with gr.Tabs(selected="edit") as tabs:
             with gr.Tab("Edit", id="edit"):
                 outputs, show = edit_tab(editor)
@@ -143,6 +165,23 @@ def build(editor: Editor) -> gr.Blocks:
 
 def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     """The outputs of a listener that opens faces, and the function that fills them."""
+
+    def settings(positions: dict[str, float | None]) -> dict[str, float]:
+        """What the sliders say; an emptied field is 0, and a typed 7 is as far as 3."""
+        return {
+            a.name: min(max(float(position), a.low), a.high)
+            for a in editor.attributes
+            if (position := positions.get(a.name))
+        }
+
+    def draw(wish: dict[str, Any]) -> str:
+        """One frame of the live picture: a decode, a blend, a JPEG."""
+        if (state := opened.get(wish["key"])) is None:
+            return ""
+        with turn:
+            detail = DETAILS[wish["detail"]]
+            return jpeg(editor.preview(state.small, settings(wish["sliders"]), detail, SIZE))
+
     samples = examples(editor)
     with gr.Row(elem_id="edit"):
         with gr.Column(elem_id="source", min_width=0):
@@ -157,7 +196,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
             heading("Examples")
             example = pictures("Example", samples)
         with gr.Column(elem_id="result", min_width=0):
-            stage = picture("stage", hint="Choose a photograph of a face, or try an example.")
+            stage = live("stage", draw, "Choose a photograph of a face, or try an example.")
             with gr.Row(elem_id="controls"):
                 detail = gr.Radio(
                     list(DETAILS), value="Photograph", label="Texture", elem_id="detail"
@@ -170,31 +209,18 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     saved = gr.File(visible=False)
     sitting = gr.State(None, time_to_live=FORGET)
 
-    def settings(values: tuple[float | None, ...]) -> dict[str, float]:
-        """What the sliders say; an emptied field is 0, and a typed 7 is as far as 3."""
-        positions = zip(editor.attributes, values, strict=True)
-        return {a.name: min(max(float(value), a.low), a.high) for a, value in positions if value}
-
-    def tick(state: Sitting | None, detail: str, *values: float | None) -> str:
-        """Any move of a slider: a decode, a blend, a JPEG."""
-        if state is None:
-            return ""
-        with turn:
-            return jpeg(editor.preview(state.small, settings(values), DETAILS[detail], SIZE))
-
     def show(state: Sitting) -> Updates:
-        """A face that was just opened, not edited yet."""
+        """A face that was just opened; the live picture draws itself."""
         photographed = state.face.photo is not None
         with turn:
-            unedited = editor.preview(state.small, {}, DETAILS["Photograph"], SIZE)
             decoded = editor.preview(state.small, {}, None, SIZE)
         return {
             sitting: state,
+            stage: remember(state),
             photo: None,
             note: state.face.warning,
             aligned: jpeg(state.small.crop) if photographed else "",
             reconstruction: jpeg(decoded),
-            stage: jpeg(unedited),
             detail: gr.Radio(value="Photograph", interactive=photographed),
             save_face: gr.Button(interactive=True),
             save_photo: gr.Button(interactive=photographed),
@@ -223,13 +249,14 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     def pick_other(state: Sitting | None, event: gr.EventData) -> Updates:
         return gr.skip() if state is None else show(Sitting.at(state.faces, event.index))
 
-    def save(state: Sitting | None, detail: str, *values: float | None) -> str | None:
-        return state and download(editor, state.face, settings(values), DETAILS[detail])
+    def save(whole: bool, state: Sitting | None, detail: str, *values: float | None) -> str | None:
+        if state is None:
+            return None
+        names = (attribute.name for attribute in editor.attributes)
+        wanted = settings(dict(zip(names, values, strict=True)))
+        return download(editor, state.face, wanted, DETAILS[detail], whole)
 
-    def save_whole(state: Sitting | None, detail: str, *values: float | None) -> str | None:
-        return state and download(editor, state.face, settings(values), DETAILS[detail], True)
-
-    outputs = [sitting, photo, note, several, others, aligned, reconstruction, stage, detail,
+    outputs = [sitting, stage, photo, note, several, others, aligned, reconstruction, detail,
                save_face, save_photo, *sliders]  # fmt: skip
     opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
     # preprocess=False passes the file's path. Gradio would open the picture itself, and fail on
@@ -237,18 +264,11 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     photo.change(upload, photo, outputs, preprocess=False, **opening)
     example.click(pick_example, None, outputs, **opening)
     others.click(pick_other, sitting, outputs, **opening)
-
-    # A single listener for whatever moves a slider (mouse, touch, keys, a typed number, a reset):
-    # at most one request is under way, and the last position always gets its turn.
-    moves = [slider.change for slider in sliders]
-    gr.on([*moves, detail.change], tick, [sitting, detail, *sliders], stage, queue=False,
-          trigger_mode="always_last", show_progress="hidden", preprocess=False,
-          postprocess=False, **PRIVATE)  # fmt: skip
     reset.click(None, None, sliders, js=f"() => Array({len(sliders)}).fill(0)", **PRIVATE)
-    for button, write in ((save_face, save), (save_photo, save_whole)):
-        button.click(write, [sitting, detail, *sliders], saved, **PRIVATE).then(
-            None, saved, None, js=SAVE, **PRIVATE
-        )
+    for button, whole in ((save_face, False), (save_photo, True)):
+        button.click(
+            partial(save, whole), [sitting, detail, *sliders], saved, preprocess=False, **PRIVATE
+        ).then(None, saved, None, js=SAVE, **PRIVATE)
     return outputs, show_first
 
 
@@ -267,6 +287,8 @@ def rail(editor: Editor) -> list[gr.Slider]:
                     step=attribute.step,
                     label=attribute.label,
                     buttons=["reset"],
+                    interactive=True,
+                    elem_id=f"slider-{attribute.name}",
                 )
                 for attribute in editor.attributes
                 if attribute.group == group
@@ -275,78 +297,79 @@ def rail(editor: Editor) -> list[gr.Slider]:
 
 
 def morph_tab(editor: Editor) -> None:
+    def draw(wish: dict[str, Any]) -> str:
+        """One frame of the live picture."""
+        pair = opened.get(wish["key"])
+        if pair is None or pair.a is None or pair.b is None:
+            return ""
+        with turn:
+            t = min(max(float(wish["sliders"]["t"]), 0), 1)
+            z = editor.between(pair.a, pair.b, t)
+            return jpeg(editor.show(pair.a, editor.decode(z), None, SIZE))
+
     with gr.Row(elem_id="morph"):
         with gr.Column(elem_id="ends", min_width=0):
             ends = [morph_end(name) for name in "AB"]
-            draw = gr.Button("Two random faces", size="sm")
+            random_pair = gr.Button("Two random faces", size="sm")
         with gr.Column(elem_id="between", min_width=0):
-            stage = picture("morphed", hint="Choose two faces, A and B.")
-            t = gr.Slider(0, 1, value=0.5, step=0.01, label="From A to B", elem_id="t")
+            stage = live("morphed", draw, "Choose two faces, A and B.")
+            t = gr.Slider(
+                0,
+                1,
+                value=0.5,
+                step=0.01,
+                label="From A to B",
+                elem_id="slider-t",
+                interactive=True,
+            )
             strip = pictures("Step")
-    states = [state for state, *_ in ends]
+    pair = gr.State(Pair(), time_to_live=FORGET)
 
-    def tick(a: Face | None, b: Face | None, t: float | None) -> str:
-        if a is None or b is None:
-            return ""
-        with turn:
-            z = editor.between(a, b, min(max(float(t or 0), 0), 1))
-            return jpeg(editor.show(a, editor.decode(z), None, SIZE))
-
-    def show(a: Face | None, b: Face | None, t: float | None) -> Updates:
-        updates = {stage: tick(a, b, t), strip: []}
-        for face, (state, photo, note, tile) in zip((a, b), ends, strict=True):
-            updates[state], updates[photo], updates[note] = face, None, face.warning if face else ""
+    def show(state: Pair) -> Updates:
+        updates = {pair: state, stage: remember(state), strip: []}
+        for face, (photo, note, tile) in zip((state.a, state.b), ends, strict=True):
+            updates |= {photo: None, note: face.warning if face else ""}
             updates[tile] = jpeg(face.crop) if face else ""
-        if a and b:
+        if state.a and state.b:
             with turn:
-                steps = editor.interpolate(a, b, STEPS)
+                steps = editor.interpolate(state.a, state.b, STEPS)
             updates[strip] = [jpeg(enlarge(step, SMALL)) for step in steps]
         return updates
 
-    def upload(end: int) -> Callable[..., Updates]:
-        def listener(
-            file: dict[str, Any] | None, a: Face | None, b: Face | None, t: float | None
-        ) -> Updates:
-            if file is None:
-                return gr.skip()
-            _, photo, note, _ = ends[end]
-            try:
-                face = open_faces(editor, file["path"])[0]
-            except (BadImage, FaceNotFound, ModelNotFound) as error:
-                return {photo: None, note: str(error)}
-            faces = [a, b]
-            # A morph takes the latent and shows a thumbnail: the photograph need not be kept.
-            faces[end] = replace(face, photo=None, matrix=None, crop=thumbnail(face, SIZE))
-            return show(*faces, t)
+    def upload(end: int, file: dict[str, Any] | None, state: Pair) -> Updates:
+        if file is None:
+            return gr.skip()
+        photo, note, _ = ends[end]
+        try:
+            face = open_faces(editor, file["path"])[0]
+        except (BadImage, FaceNotFound, ModelNotFound) as error:
+            return {photo: None, note: str(error)}
+        # A morph takes the latent and shows a thumbnail: the photograph need not be kept.
+        face = replace(face, photo=None, matrix=None, crop=thumbnail(face, SIZE))
+        return show(replace(state, **{"ab"[end]: face}))
 
-        return listener
-
-    def two(t: float) -> Updates:
+    def two() -> Updates:
         with turn:
             a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=0.8))
-        return show(a, b, t)
-
-    outputs = [stage, strip, *(component for end in ends for component in end)]
-    quiet = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
-    for index, (_, photo, *_) in enumerate(ends):
-        photo.change(upload(index), [photo, *states, t], outputs, preprocess=False, **quiet)
-    draw.click(two, t, outputs, **quiet)
-    t.change(tick, [*states, t], stage, queue=False, trigger_mode="always_last",
-             show_progress="hidden", preprocess=False, postprocess=False, **PRIVATE)  # fmt: skip
+        return show(Pair(a, b))
 
     def jump(event: gr.EventData) -> float:
         return event.index / (STEPS - 1)
 
+    outputs = [pair, stage, strip, *(component for end in ends for component in end)]
+    opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
+    for end, (photo, *_) in enumerate(ends):
+        photo.change(partial(upload, end), [photo, pair], outputs, preprocess=False, **opening)
+    random_pair.click(two, None, outputs, **opening)
     strip.click(jump, None, t, queue=False, show_progress="hidden", **PRIVATE)
 
 
-def morph_end(name: str) -> tuple[gr.State, gr.Image, gr.HTML, gr.HTML]:
-    """One end of a morph: its face, and where it comes from, complains and shows."""
+def morph_end(name: str) -> tuple[gr.Image, gr.HTML, gr.HTML]:
+    """One end of a morph: where its face comes from, what was wrong with it, and the face."""
     with gr.Row(elem_classes="end"):
         photo = uploader(f"Face {name}")
         tile = picture(f"end-{name}", name)
-    note = message()
-    return gr.State(None, time_to_live=FORGET), photo, note, tile
+    return photo, message(), tile
 
 
 def random_tab(
@@ -485,69 +508,118 @@ def uploader(label: str, show_label: bool = True) -> gr.Image:
     )
 
 
-def picture(elem_id: str, caption: str = "", hint: str = "") -> gr.HTML:
-    """Shows a data URL. The <img> stays, and only its source changes: nothing flickers."""
-    return gr.HTML(
-        html_template=f"""<figure>
-            <img alt="{caption or "The edited face"}" draggable="false" hidden>
-            <p>{hint}</p><figcaption>{caption}</figcaption>
-        </figure>""",
-        js_on_load=PICTURE,
-        elem_id=elem_id,
-        elem_classes="picture",
-        padding=False,
-        apply_default_css=False,
-    )
+def picture(elem_id: str, caption: str) -> gr.HTML:
+    """Shows a data URL, or nothing where that is empty."""
+    return html(FIGURE.format(alt=caption, hint="", caption=caption), SHOW, elem_id, "picture")
+
+
+def live(elem_id: str, draw: Callable[[dict[str, Any]], str], hint: str) -> gr.HTML:
+    """A picture that follows the sliders beside it, drawn by `draw` as a data URL.
+
+    It asks the server itself, since Gradio's events cost several times a decode, in the browser
+    and on the server. One request is under way at a time, and the last position always gets its
+    turn. The <img> stays and only its source changes, so nothing flickers.
+
+    Its value comes from `remember`; `draw` gets {"key", "sliders": {name: position}, "detail"}.
+    """
+    figure = FIGURE.format(alt="The edited face", hint=hint, caption="")
+    return html(figure, LIVE, elem_id, "picture", server_functions=[draw])
 
 
 def pictures(label: str, faces: list[Face] | None = None) -> gr.HTML:
     """A row of thumbnails to click on; the listener finds `index` in its event."""
-    return gr.HTML(
-        [jpeg(thumbnail(face, SMALL)) for face in faces or []],
-        html_template=f"""{{{{#each value}}}}<button type="button" title="{label}">
-            <img src="{{{{this}}}}" alt="{label}" draggable="false"></button>{{{{/each}}}}""",
-        js_on_load=PICTURES,
-        elem_classes="pictures",
-        padding=False,
-        apply_default_css=False,
-    )
-
-
-def plain(html: str) -> gr.HTML:
-    return gr.HTML(html, padding=False, apply_default_css=False)
+    thumbnails = [jpeg(thumbnail(face, SMALL)) for face in faces or []]
+    button = THUMBNAIL.replace("LABEL", label)
+    return html(button, PICTURES, None, "pictures", value=thumbnails)
 
 
 def heading(text: str) -> gr.HTML:
-    return plain(f"<h3>{text}</h3>")
+    return html(f"<h3>{text}</h3>")
 
 
 def message() -> gr.HTML:
     """One sentence, shown as text and read out."""
+    return html('<p role="status"></p>', MESSAGE, None, "message")
+
+
+def html(
+    template: str,
+    script: str | None = None,
+    elem_id: str | None = None,
+    elem_classes: str | None = None,
+    **options: Any,
+) -> gr.HTML:
     return gr.HTML(
-        html_template='<p role="status"></p>',
-        js_on_load="""watch("value", () => {
-            element.firstElementChild.textContent = props.value;
-        });""",
-        elem_classes="message",
+        html_template=template,
+        js_on_load=script,
+        elem_id=elem_id,
+        elem_classes=elem_classes,
         padding=False,
         apply_default_css=False,
+        **options,
     )
 
 
-PICTURE = """
+FIGURE = """
+<figure>
+    <img alt="{alt}" draggable="false" hidden><p>{hint}</p><figcaption>{caption}</figcaption>
+</figure>
+"""
+THUMBNAIL = """
+{{#each value}}
+<button type="button" title="LABEL"><img src="{{this}}" alt="LABEL" draggable="false"></button>
+{{/each}}
+"""
+MESSAGE = """
+watch("value", () => { element.querySelector("p").textContent = props.value; });
+"""
+SHOW = """
 const image = element.querySelector("img");
 watch("value", () => {
     if (props.value) image.src = props.value;
     image.hidden = !props.value;
 });
-if (element.closest("#stage")) {
-    // Press and hold: the face as it was.
-    const before = () => document.querySelector("#aligned img:not([hidden]), #reconstruction img");
-    image.addEventListener("pointerdown", () => { image.src = before().src; });
-    for (const end of ["pointerup", "pointerleave", "pointercancel"])
-        image.addEventListener(end, () => { if (props.value) image.src = props.value; });
-    image.addEventListener("contextmenu", (event) => event.preventDefault());
-}
+"""
+LIVE = """
+const image = element.querySelector("img");
+const scope = element.closest("#edit, #morph");
+let picture = "", asked = "", waiting = false;
+
+const wish = () => ({
+    key: props.value.key,
+    detail: scope.querySelector("#detail :checked")?.value,
+    sliders: Object.fromEntries([...scope.querySelectorAll("[id^=slider-]")].map((slider) =>
+        [slider.id.slice(7), Number(slider.querySelector("[type=range]").value)])),
+});
+const look = async () => {
+    if (waiting || !props.value?.key) return;
+    const wanted = wish(), text = JSON.stringify(wanted);
+    if (text === asked) return;
+    asked = text;
+    waiting = true;
+    try {
+        picture = await server.draw(wanted);
+        if (picture) image.src = picture;
+        image.hidden = !picture;
+    } catch { /* the server is gone; the next move asks again */ }
+    waiting = false;
+    look();
+};
+// A drag is noticed at once; keys, typed numbers and resets of any kind by the next frame.
+scope.addEventListener("input", look);
+const always = () => {
+    if (!element.isConnected) return;
+    look();
+    requestAnimationFrame(always);
+};
+always();
+
+// Press and hold: the face as it was.
+const before = () => scope.querySelector("#aligned img:not([hidden]), #reconstruction img");
+image.addEventListener("pointerdown", () => { if (before()) image.src = before().src; });
+for (const end of ["pointerup", "pointerleave", "pointercancel"])
+    image.addEventListener(end, () => { if (picture) image.src = picture; });
+image.addEventListener("contextmenu", (event) => event.preventDefault());
 """
 PICTURES = """
 element.addEventListener("click", (event) => {
@@ -645,6 +717,7 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
+.gradio-container { overflow: clip; }  /* hidden would keep the picture from sticking */
 .gradio-container .main { max-width: 1312px; margin: 0 auto; padding: 16px; }
 .gradio-container .tabitem { padding: 20px 0 0; border: 0; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 2px 14px; padding: 8px 0 0; }

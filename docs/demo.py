@@ -50,10 +50,10 @@ def record(page: Page) -> list[Image.Image]:
     """Drags each slider there and back; one screenshot a position."""
     frames = []
     for name, furthest in DRAGS:
-        slider = page.get_by_role("slider", name=f"range slider for {name}")
+        slider = page.locator(f"#slider-{name} input[type=range]")
         if not slider.is_visible():
-            group = page.locator(".group", has=slider)
-            group.locator("button.label-wrap").click()
+            page.locator(".group", has=slider).locator("button.label-wrap").click()
+            slider.wait_for(state="visible")
             page.wait_for_timeout(400)
         for frame in range(FRAMES + 1):
             value = furthest * math.sin(math.pi * frame / FRAMES)

@@ -51,7 +51,6 @@ class Hub:
     """The server: a context manager that listens on a free port of 127.0.0.1.
 
     tokens: token → user; a user may write to repositories of that name alone.
-    cut: requests whose "METHOD /path" begins like this lose their connection half-way, `cuts` times.
     requests: what was asked so far, as "METHOD /path".
     """
 
@@ -59,9 +58,8 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.tokens: dict[str, str] = {}
         self.large: dict[str, bytes] = {}  # SHA-256 → content
-        self.cut: str | None = None
-        self.cuts = 0
         self.requests: list[str] = []
+        self._cut, self._cuts = "", 0
         self._port = 0
 
     def __enter__(self) -> Hub:
@@ -76,7 +74,8 @@ class Hub:
         return f"http://127.0.0.1:{self._port}"
 
     def up(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _Handler)
+        self._server.hub = self
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -93,18 +92,22 @@ class Hub:
         repository = self.repositories[repo]
         return repository.commits[repository.branches.get(revision, revision)]
 
-    def cut_at(self, request: str, times: int = 10**9) -> None:
-        self.cut, self.cuts = request, times
+    def cut(self, request: str, times: int = 10**9) -> None:
+        """Requests whose "METHOD /path" begins so lose their connection half-way; 0 times: none."""
+        self._cut, self._cuts = request, times
 
-
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    return type("Handler", (_Handler,), {"hub": hub})
+    def cuts(self, request: str) -> bool:
+        found = self._cuts > 0 and request.startswith(self._cut)
+        self._cuts -= found
+        return found
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request. HTTP/1.0 on purpose: a server that is down must not live on in open connections."""
+    """One request. By HTTP/1.0: a server that is down must not live on in open connections."""
 
-    hub: Hub
+    @property
+    def hub(self) -> Hub:
+        return self.server.hub
 
     def do_GET(self) -> None:
         self._answer()
@@ -115,46 +118,37 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        request = f"{self.command} {path}"
+        path = urlsplit(self.path).path
+        request = f"{self.command} {unquote(path)}"
         self.hub.requests.append(request)
-        self.cutting = bool(self.hub.cut and self.hub.cuts and request.startswith(self.hub.cut))
-        if self.cutting:
-            self.hub.cuts -= 1
+        self.cutting = self.hub.cuts(request)
         try:
             body = self._read()
-            if self.cutting and self.command != "GET":
-                raise ConnectionAbortedError
             user = self._user()
             for method, pattern, action in ROUTES:
                 if method == self.command.replace("HEAD", "GET") and (
                     found := re.fullmatch(pattern, path)
                 ):
-                    action(self, user, body, **found.groupdict())
+                    action(
+                        self, user, body, **{k: unquote(v) for k, v in found.groupdict().items()}
+                    )
                     return
             raise Refused(404, "Not found")
         except Refused as refused:
             headers = {"X-Error-Message": refused.message, "X-Error-Code": refused.code}
             self._send(refused.status, json.dumps(refused.body).encode(), headers)
         except ConnectionAbortedError:
-            # closing with data unread and no lingering is a reset, as from a cable pulled out
+            # without lingering, the close is a reset: the other side learns nothing else
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
 
     # ------------------------------------------------------------ bytes
 
     def _read(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-                if self.cutting:
-                    raise ConnectionAbortedError
-            self.rfile.readline()
-            return b"".join(parts)
         size = int(self.headers.get("Content-Length", 0))
-        return self.rfile.read(size // 2 if self.cutting else size)
+        if self.cutting and size:
+            self.rfile.read(size // 2)
+            raise ConnectionAbortedError
+        return self.rfile.read(size)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -218,9 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
     def resolve(self, user: str | None, body: bytes, repo: str, revision: str, path: str) -> None:
         repository = self._repository(repo, user)
         if repository.gated and user != repo.split("/")[0]:
-            raise Refused(
-                403 if user else 401, f"Access to model {repo} is restricted", "GatedRepo"
-            )
+            raise Refused(403, f"Access to model {repo} is restricted", "GatedRepo")
         commit = self._revision(repository, revision)
         if path not in repository.commits[commit]:
             raise Refused(404, "Entry not found", "EntryNotFound")

@@ -1,31 +1,53 @@
-"""Where models come from: bundled with the program, a folder, or the Hugging Face Hub."""
+"""Where models come from and go to: bundled, a folder, or the Hugging Face Hub.
+
+    python -m vaegan.hub push runs/mine/model user/repo
+    python -m vaegan.hub pull user/repo --out FOLDER
+
+What leaves and what arrives is safetensors and JSON; a pickle is never even downloaded.
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import disable_progress_bars, logging
 
-from vaegan import files
+from vaegan import checkpoint, files
+from vaegan.checkpoint import CONFIG, DISCRIMINATOR, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, VECTORS = ROOT / "pretrained", ROOT / "attributes"
 BUNDLED = "faces64"  # the model that is used when nothing is named
-FILES = ("config.json", "model.safetensors", "attributes.safetensors", "attributes.json")
+PAIR = ("attributes.safetensors", "attributes.json")
+FILES = (CONFIG, WEIGHTS, "README.md", *PAIR)
+LOG_IN = "The Hub wants a valid token: `hf auth login` saves one, or HF_TOKEN holds one."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-class ModelNotFound(ValueError):
+class HubError(ValueError):
+    """A model that cannot be sent or fetched, said in one sentence."""
+
+
+class ModelNotFound(HubError):
     """No model under that name, said in one sentence."""
 
 
@@ -45,14 +67,35 @@ def locate(model: str | Path | None = None, revision: str | None = None) -> tupl
         ModelNotFound: it is nowhere to be had.
     """
     name = str(model or BUNDLED)
-    if Path(name).is_dir() and (Path(name) / "config.json").is_file():
-        return Path(name), Path(name) / "attributes.safetensors"
-    if name in bundled():
-        return PRETRAINED / name, VECTORS / f"{name}.safetensors"
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists():
+    if (Path(name) / CONFIG).is_file():
+        folder = Path(name)
+    elif name in bundled():
+        folder = PRETRAINED / name
+    elif _REPOSITORY.fullmatch(name) and not Path(name).exists():
         folder = download(name, revision)
-        return folder, folder / "attributes.safetensors"
-    raise ModelNotFound(f"There is no model {name!r}: no such folder, and no Hub repository.")
+    else:
+        raise ModelNotFound(f"There is no model {name!r}: no such folder, and no Hub repository.")
+    return folder, _contents(folder)["attributes.safetensors"]
+
+
+def check(folder: Path) -> None:
+    """Loads a model's files as strictly as the editor does.
+
+    Raises:
+        SnapshotError, FileError, HubError: the editor could not use them.
+    """
+    snapshot = checkpoint.load_snapshot(folder)
+    vectors, described = (_contents(folder)[name] for name in PAIR)
+    if not vectors.is_file() and not described.is_file():
+        return
+    if files.read_json(described).get("model") != snapshot.sha256:
+        raise HubError(f"The attribute vectors in {vectors} belong to another model.")
+    tensors, _ = files.load_tensors(vectors)
+    if any(tensor.shape != (snapshot.config.latent_dim,) for tensor in tensors.values()):
+        raise HubError(f"The vectors in {vectors} have another length than z.")
+
+
+# ------------------------------------------------------------ from the Hub
 
 
 def download(repo: str, revision: str | None = None) -> Path:
@@ -65,47 +108,253 @@ def download(repo: str, revision: str | None = None) -> Path:
         ModelNotFound: no such repository or revision, no permission, or offline without a cache.
     """
     ask = {"repo_id": repo, "revision": revision, "allow_patterns": list(FILES)}
-    if revision and _COMMIT.fullmatch(revision):
+    if revision and _COMMIT.fullmatch(revision) and (folder := _cached(ask)):
+        return folder
+    broken = f"The connection to the Hub broke before all of {repo} was here; try it again."
+    with _one_sentence(ModelNotFound, repo, revision, otherwise=broken):
         try:
-            return _complete(Path(snapshot_download(**ask, local_files_only=True)), repo)
-        except (LocalEntryNotFoundError, ModelNotFound):
-            pass
+            folder = Path(snapshot_download(**ask))
+        except HfHubHTTPError:  # the Hub's own answer, for which the client asked the cache itself
+            raise
+        except Exception:
+            if not (folder := _cached(ask)):
+                raise
+    if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
+        raise ModelNotFound(f"{repo} holds no model of this program: {missing[0]} is missing.")
+    return folder
+
+
+def pull(repo: str, folder: Path, revision: str | None = None) -> None:
+    """Writes a Hub repository's model into a folder of its own, once it is known to load.
+
+    Raises:
+        ModelNotFound, HubError, SnapshotError, FileError: it cannot be had, or not be used.
+    """
+    source = download(repo, revision)
+    check(source)
+    with _one_sentence(
+        HubError, repo, revision, otherwise=f"{repo} cannot be written to {folder}."
+    ):
+        _copy(source, Path(folder))
+
+
+def _cached(ask: dict[str, Any]) -> Path | None:
+    """The same question to the local cache alone; None unless the answer is a whole model."""
     try:
-        return _complete(Path(snapshot_download(**ask)), repo)
-    except GatedRepoError as error:
-        raise ModelNotFound(f"{repo} asks for permission on the Hub, and you lack it.") from error
-    except RepositoryNotFoundError as error:
-        raise ModelNotFound(
-            f"The Hub has no repository {repo}, or your token may not read it."
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelNotFound(f"{repo} has no revision {revision}.") from error
-    except LocalEntryNotFoundError as error:
-        raise ModelNotFound(
-            f"The Hub cannot be reached, and {repo} is not in the local cache."
-        ) from error
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise ModelNotFound(f"{repo} could not be downloaded from the Hub.") from error
+        folder = Path(snapshot_download(**ask, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    return folder if all((folder / name).is_file() for name in (CONFIG, WEIGHTS)) else None
+
+
+# ------------------------------------------------------------ to the Hub
+
+
+def repository(name: str) -> str:
+    """`name`, if it reads user/repo.
+
+    Raises:
+        HubError: it does not.
+    """
+    if not _REPOSITORY.fullmatch(name):
+        raise HubError(f"A Hub repository is named as in user/repo, which {name!r} is not.")
+    return name
+
+
+def push(
+    folder: Path,
+    repo: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    with_training_state: bool = False,
+    token: str | None = None,
+) -> str:
+    """Uploads a model's files, and no others, in one commit; the repository is made if need be.
+
+    Vectors or a training state that the repository has and this upload has not are removed there:
+    they would belong to the model before. Everything else in the repository stays.
+
+    Args:
+        private: make a private repository, or refuse one that is not.
+        revision: the branch; it is made from main if need be.
+        with_training_state: the discriminator too, for who wants to train on.
+        token: in place of the one that `hf auth login` saved or HF_TOKEN holds.
+
+    Returns:
+        The commit's address, which ends in its hash.
+
+    Raises:
+        SnapshotError, FileError, HubError: the model is damaged, and nothing was sent; or the Hub
+            did not take it, and the repository is as it was.
+    """
+    folder = Path(folder)
+    repository(repo)
+    if revision and _COMMIT.fullmatch(revision):
+        raise HubError(f"A model is pushed to a branch, and {revision} is a commit.")
+    check(folder)
+    if with_training_state:
+        files.load_tensors(folder / DISCRIMINATOR)
+
+    api = HfApi(token=token)
+    broken = f"The Hub cannot be reached, so {repo} is as it was."
+    with _one_sentence(HubError, repo, revision, otherwise=broken):
+        api.whoami()  # without a valid token, later answers are "no such repository"
+        # None leaves it to the namespace, since an organisation may want its models private
+        api.create_repo(repo, private=private or None, exist_ok=True)
+        if private and not api.model_info(repo).private:
+            raise HubError(f"{repo} is there already, and it is public; nothing was uploaded.")
+        if revision:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+
+    broken = (
+        f"The upload to {repo} broke off: it holds the files from before, or all of the new ones "
+        "if only the Hub's answer was lost, so run it again."
+    )
+    with (
+        _one_sentence(HubError, repo, revision, otherwise=broken),
+        tempfile.TemporaryDirectory() as temporary,
+    ):
+        staged = Path(temporary)  # a bundled model's vectors lie in another folder
+        _copy(folder, staged)
+        if with_training_state:
+            (staged / DISCRIMINATOR).parent.mkdir()
+            shutil.copyfile(folder / DISCRIMINATOR, staged / DISCRIMINATOR)
+        commit = api.upload_folder(
+            repo_id=repo,
+            folder_path=staged,
+            revision=revision,
+            delete_patterns=[*PAIR, DISCRIMINATOR],
+            commit_message="Upload a model",
+        )
+    return commit.commit_url
+
+
+# ------------------------------------------------------------ files
 
 
 def bundle(folder: Path, name: str) -> None:
     """Copies a model's folder among those that come with the program: writes tracked files."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise ModelNotFound(f"A bundled model's name is of a-z, 0-9 and -, which {name!r} is not.")
-    targets = {
-        "config.json": PRETRAINED / name / "config.json",
-        "model.safetensors": PRETRAINED / name / "model.safetensors",
-        "README.md": PRETRAINED / name / "README.md",
-        "attributes.safetensors": VECTORS / f"{name}.safetensors",
-        "attributes.json": VECTORS / f"{name}.json",
-    }
-    for source, target in targets.items():
-        if (folder / source).is_file():
-            with files.atomic(target) as temporary:
-                shutil.copyfile(folder / source, temporary)
+        raise HubError(f"A bundled model's name is of a-z, 0-9 and -, which {name!r} is not.")
+    _copy(folder, PRETRAINED / name)
 
 
-def _complete(folder: Path, repo: str) -> Path:
-    if missing := [name for name in FILES[:2] if not (folder / name).is_file()]:
-        raise ModelNotFound(f"{repo} holds no model of this program: {missing[0]} is missing.")
-    return folder
+def _contents(folder: Path) -> dict[str, Path]:
+    """Where each of a model's files lies, or would lie: FILES → path."""
+    paths = {name: folder / name for name in FILES}
+    if folder.resolve().parent == PRETRAINED:
+        for name in PAIR:
+            paths[name] = (VECTORS / folder.name).with_suffix(Path(name).suffix)
+    return paths
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a model's files; vectors of the model that was there before do not stay behind."""
+    targets = _contents(target)
+    for name, path in _contents(source).items():
+        if path.is_file():
+            with files.atomic(targets[name]) as temporary:
+                shutil.copyfile(path, temporary)
+        elif name in PAIR:
+            targets[name].unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------ what went wrong
+
+
+@contextmanager
+def _one_sentence(
+    kind: type[HubError], repo: str, revision: str | None, otherwise: str
+) -> Iterator[None]:
+    """Turns whatever the client raises into one sentence.
+
+    Its own errors, those of the HTTP and Xet libraries beneath it and the system's have no base in
+    common, and it wraps some in others: hence the broad net and the look at the causes.
+    """
+    try:
+        yield
+    except HubError:
+        raise
+    except Exception as error:
+        raise kind(_reason(error, repo, revision) or otherwise) from error
+
+
+def _reason(error: Exception, repo: str, revision: str | None) -> str | None:
+    answer: BaseException | None = error
+    while answer and not isinstance(answer, HfHubHTTPError):
+        answer = answer.__cause__
+    if answer:
+        return _refusal(answer, repo, revision)
+    if isinstance(error, LocalEntryNotFoundError):
+        return f"The Hub cannot be reached, and the local cache does not hold all of {repo}."
+    if isinstance(error, HFValidationError):
+        return f"{repo!r} cannot be the name of a Hub repository."
+    if isinstance(error, LocalTokenNotFoundError):
+        return LOG_IN
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
+        return f"{error.filename or 'The disk'} cannot be used: {error.strerror}."
+    return None
+
+
+def _refusal(error: HfHubHTTPError, repo: str, revision: str | None) -> str:
+    """The sentence for an answer of the Hub."""
+    status = error.response.status_code
+    if isinstance(error, GatedRepoError):
+        return f"{repo} is gated: its page on the Hub says how to ask for access."
+    if isinstance(error, RepositoryNotFoundError):
+        return f"The Hub has no repository {repo}, or it is private and your token may not see it."
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repo} has no revision {revision or 'main'}."
+    if status == 401:
+        return LOG_IN
+    if status == 403:
+        return f"Your token may not do this with {repo}."
+    said = " ".join((error.server_message or error.response.reason_phrase).split())
+    return f"The Hub answered {status} about {repo}: {said.rstrip('.')}."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vaegan.hub",
+        description="Sends models to the Hugging Face Hub, or gets them.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("push", help="upload a model").add_argument
+    add("folder", type=Path, help="the model's folder")
+    add("repo", help="the repository, user/repo; it is made if need be")
+    add("--private", action="store_true", help="make a private repository")
+    add("--revision", help="the branch; main if nothing is said")
+    add("--with-training-state", action="store_true", help="upload the discriminator too")
+    add = commands.add_parser("pull", help="download a model").add_argument
+    add("repo", help="the repository, user/repo")
+    add("--revision", help="a branch, tag or commit")
+    add("--out", type=Path, required=True, help="the folder to write")
+    flags = parser.parse_args(arguments)
+    logging.set_verbosity_error()  # the client's warnings repeat what the one sentence says
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        if flags.command == "pull":
+            pull(repository(flags.repo), flags.out, flags.revision)
+            print(f"{flags.repo} is in {flags.out}.")
+            return 0
+        address = push(
+            flags.folder,
+            flags.repo,
+            private=flags.private,
+            revision=flags.revision,
+            with_training_state=flags.with_training_state,
+        )
+    except (HubError, checkpoint.SnapshotError, files.FileError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; run it again.", file=sys.stderr)
+        return 130
+    print(f"{flags.folder} is at {address}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
