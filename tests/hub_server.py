@@ -152,6 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
+        headers["X-HF-Warning"] = "stand-in; The client logs what stands here, as the Hub may ask."
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             if value:
                 self.send_header(name, value)

@@ -12,7 +12,9 @@ LAYERS = [
     {"models", "data"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},
-    {"editor", "evaluate", "card"},
+    {"editor"},
+    {"evaluate"},
+    {"card"},
     {"trainer", "edit", "morph"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

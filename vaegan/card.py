@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vaegan import files
+from vaegan.evaluate import tables
 
 FRONT = """---
 library_name: pytorch
@@ -75,7 +76,16 @@ def _training_lines(training: dict[str, Any]) -> list[str]:
 
 
 def _measured(evaluation: dict[str, Any] | None) -> list[str]:
-    return [] if evaluation is None else ["## Measured\n", str(evaluation.get("summary", "")), ""]
+    if evaluation is None:
+        return []
+    return [
+        "## Measured\n",
+        f"On {evaluation['split']} people, by `python -m vaegan.evaluate`; 95 % intervals in "
+        "brackets. Effect: share of faces that lack the attribute and get it; leaks: share of "
+        "other attributes that change; both in %, by a classifier that knows nothing of the "
+        "model.\n",
+        f"```\n{tables(evaluation)}\n```\n",
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -132,9 +132,8 @@ def pull(repo: str, folder: Path, revision: str | None = None) -> None:
     """
     source = download(repo, revision)
     check(source)
-    with _one_sentence(
-        HubError, repo, revision, otherwise=f"{repo} cannot be written to {folder}."
-    ):
+    broken = f"{repo} cannot be written to {folder}."
+    with _one_sentence(HubError, repo, revision, otherwise=broken):
         _copy(source, Path(folder))
 
 
@@ -245,7 +244,7 @@ def _contents(folder: Path) -> dict[str, Path]:
     paths = {name: folder / name for name in FILES}
     if folder.resolve().parent == PRETRAINED:
         for name in PAIR:
-            paths[name] = (VECTORS / folder.name).with_suffix(Path(name).suffix)
+            paths[name] = VECTORS / f"{folder.name}{Path(name).suffix}"
     return paths
 
 
