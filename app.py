@@ -55,6 +55,7 @@ STEPS = 9  # pictures in a morph's strip
 
 MAX_FILE = "30mb"
 MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB
+SHRUNK = "The photograph was shrunk to 16 million pixels."
 VISITORS = 64  # whose faces are kept; then whoever was quiet longest is forgotten
 FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
 
@@ -313,15 +314,9 @@ def morph_tab(editor: Editor) -> None:
             random_pair = gr.Button("Two random faces", size="sm")
         with gr.Column(elem_id="between", min_width=0):
             stage = live("morphed", draw, "Choose two faces, A and B.")
-            t = gr.Slider(
-                0,
-                1,
-                value=0.5,
-                step=0.01,
-                label="From A to B",
-                elem_id="slider-t",
-                interactive=True,
-            )
+            # As the output of a listener alone it would be greyed out.
+            t = gr.Slider(0, 1, value=0.5, step=0.01, label="From A to B", elem_id="slider-t",
+                          interactive=True)  # fmt: skip
             strip = pictures("Step")
     pair = gr.State(Pair(), time_to_live=FORGET)
 
@@ -447,10 +442,12 @@ def open_faces(editor: Editor, path: str) -> Faces:
     """
     with turn:
         photo = images.open_image(path)
-        if photo.width * photo.height > MAX_PHOTO:
-            shrink = (MAX_PHOTO / (photo.width * photo.height)) ** 0.5
-            photo.thumbnail([side * shrink for side in photo.size], images.RESAMPLE)
-        return tuple(editor.open_all(photo))
+        shrink = (MAX_PHOTO / (photo.width * photo.height)) ** 0.5
+        if shrink >= 1:
+            return tuple(editor.open_all(photo))
+        photo.thumbnail([side * shrink for side in photo.size], images.RESAMPLE)
+        faces = editor.open_all(photo)
+        return tuple(replace(face, warning=f"{SHRUNK} {face.warning}".strip()) for face in faces)
 
 
 def examples(editor: Editor) -> list[Face]:
@@ -523,7 +520,7 @@ def live(elem_id: str, draw: Callable[[dict[str, Any]], str], hint: str) -> gr.H
     Its value comes from `remember`; `draw` gets {"key", "sliders": {name: position}, "detail"}.
     """
     figure = FIGURE.format(alt="The edited face", hint=hint, caption="")
-    return html(figure, LIVE, elem_id, "picture", server_functions=[draw])
+    return html(figure, LIVE, elem_id, ["picture", "live"], server_functions=[draw])
 
 
 def pictures(label: str, faces: list[Face] | None = None) -> gr.HTML:
@@ -546,7 +543,7 @@ def html(
     template: str,
     script: str | None = None,
     elem_id: str | None = None,
-    elem_classes: str | None = None,
+    elem_classes: str | list[str] | None = None,
     **options: Any,
 ) -> gr.HTML:
     return gr.HTML(
@@ -716,6 +713,7 @@ def theme() -> gr.themes.Base:
     )
 
 
+# Gradio puts its own prefix after every comma of a selector, so none stands inside :is() or :not().
 CSS = """
 .gradio-container { overflow: clip; }  /* hidden would keep the picture from sticking */
 .gradio-container .main { max-width: 1312px; margin: 0 auto; padding: 16px; }
@@ -735,8 +733,12 @@ figcaption:empty, .message:has(p:empty) { display: none; }
 .upload { height: 168px; min-width: 0 !important; }
 .upload .image-container { height: 100%; }
 .upload .upload-container.reduced-height { height: calc(100% - 36px); }
-.upload .wrap { min-height: 0; padding: 28px 8px 0; gap: 4px; font-size: 14px; line-height: 1.4; }
-.upload .wrap .icon-wrap { width: 22px; margin: 0; }
+.upload:has(video:not(.hide)) { height: 256px !important; }
+.upload .wrap { min-height: 0; }
+.upload [data-testid=upload-text] {
+    padding: 28px 8px 0; gap: 4px; font-size: 14px; line-height: 1.4;
+}
+.upload .icon-wrap { width: 22px; margin: 0; }
 .upload .source-selection { height: 36px; padding: 0; }
 .message p { color: var(--error-text-color); font-size: 14px; line-height: 1.4; }
 #tiles { flex-wrap: nowrap; gap: 12px; }
@@ -758,16 +760,16 @@ figure img[hidden], figure img:not([hidden]) ~ p { display: none; }
 }
 
 /* The result */
-:is(#stage, #morphed) figure {
+.live figure {
     width: min(100%, 100vh - 250px); min-width: 280px; margin: 0 auto; aspect-ratio: 1;
     border-radius: 18px; overflow: hidden; background: var(--background-fill-secondary);
 }
-:is(#stage, #morphed) img {
+.live img {
     height: 100%; border-radius: 0; user-select: none; -webkit-touch-callout: none;
 }
 #morphed figure { width: min(100%, 100vh - 390px); }
 #stage img { cursor: pointer; }
-:is(#stage, #morphed) figure p {
+.live figure p {
     display: grid; place-items: center; height: 100%; padding: 32px; text-align: center;
     color: var(--body-text-color-subdued);
 }
@@ -821,7 +823,7 @@ figure img[hidden], figure img:not([hidden]) ~ p { display: none; }
 }
 #rail input[type=number]::-webkit-inner-spin-button { display: none; }
 #rail .reset-button { border: 0; color: var(--body-text-color-subdued); }
-#rail :is(.min_value, .max_value) { display: none; }
+#rail .min_value, #rail .max_value { display: none; }
 .gradio-container input[type=range] {
     --low: 0%; --high: var(--range_progress); --track: var(--border-color-primary);
     --fill: linear-gradient(to right, var(--track) var(--low), var(--slider-color) var(--low),
@@ -871,19 +873,19 @@ figure img[hidden], figure img:not([hidden]) ~ p { display: none; }
     }
     #source > .upload, #tiles { height: 150px; }
     #source #tiles figure { width: 124px; }
-    #source > :not(.upload, #tiles) { grid-column: 1 / -1; }
+    #source > :not(.upload):not(#tiles) { grid-column: 1 / -1; }
     .html-container > .pictures { grid-template-columns: repeat(auto-fill, 64px); }
     #controls > .form { margin: 0; }
 }
 @media (max-width: 720px) {
     #edit, #morph, #random { display: flex; flex-direction: column; gap: 14px; }
     #source, #result { display: contents; }
-    :is(#edit, #source, #result, #morph, #random) > * { width: 100%; }
+    #edit > *, #source > *, #result > *, #morph > *, #random > * { width: 100%; }
     #source > .upload { height: 118px; }
-    .upload .wrap { padding-top: 20px; font-size: 13px; }
-    .upload .wrap .icon-wrap { display: none; }
+    .upload [data-testid=upload-text] { padding-top: 20px; font-size: 13px; }
+    .upload [data-testid=upload-text] .icon-wrap { display: none; }
     #stage { position: sticky; top: 0; z-index: 5; background: var(--body-background-fill); }
-    #stage figure, #morphed figure { width: min(100%, 46vh); }
+    .live figure, #morphed figure { width: min(100%, 46vh); }
     #tiles { order: 1; height: auto; }
     #rail { min-width: 0; }
     .html-container > .pictures { grid-template-columns: repeat(auto-fill, 50px); }

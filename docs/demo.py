@@ -20,11 +20,15 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from vaegan.attributes import SLIDERS
+
 ROOT = Path(__file__).resolve().parent.parent
-VIEWPORT = {"width": 1180, "height": 640}
-WIDTH = 780  # of the moving picture, in pixels
+VIEWPORT = {"width": 1440, "height": 900}
+WIDTH = 800  # of the moving picture, in pixels
+HEIGHT = 600  # of the page that is recorded
+MARGIN = 16
 FRAME = 90  # milliseconds
-DRAGS = (("Smiling", -2.0), ("Eyeglasses", 2.5), ("Young", -2.0))
+DRAGS = (("Smiling", -1.6), ("Male", 2.0), ("Young", -2.5))
 FRAMES = 14  # of one drag, there and back
 
 
@@ -47,19 +51,26 @@ def serving(port: int) -> Iterator[str]:
 
 
 def record(page: Page) -> list[Image.Image]:
-    """Drags each slider there and back; one screenshot a position."""
+    """Drags each slider there and back; one screenshot of picture and sliders a position."""
     frames = []
+    picture, rail = (page.locator(name).bounding_box() for name in ("#result", "#rail"))
+    clip = {
+        "x": picture["x"] - MARGIN,
+        "y": picture["y"] - MARGIN,
+        "width": rail["x"] + rail["width"] - picture["x"] + 2 * MARGIN,
+        "height": HEIGHT,
+    }
     for name, furthest in DRAGS:
         slider = page.locator(f"#slider-{name} input[type=range]")
         if not slider.is_visible():
-            page.locator(".group", has=slider).locator("button.label-wrap").click()
+            page.get_by_role("button", name=SLIDERS[name].group).click()
             slider.wait_for(state="visible")
             page.wait_for_timeout(400)
         for frame in range(FRAMES + 1):
             value = furthest * math.sin(math.pi * frame / FRAMES)
             slider.fill(f"{value:.1f}")
             page.wait_for_timeout(350)
-            frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+            frames.append(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
     return frames
 
 
@@ -67,7 +78,10 @@ def write(frames: list[Image.Image], path: Path) -> None:
     """A GIF with one palette for all frames, so that what stands still does not shimmer."""
     size = (WIDTH, round(WIDTH * frames[0].height / frames[0].width))
     small = [frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
-    palette = small[len(small) // 2].quantize(256, Image.Quantize.MEDIANCUT)
+    sheet = Image.new("RGB", (size[0], 5 * size[1]))
+    for row in range(5):
+        sheet.paste(small[row * (len(small) - 1) // 4], (0, row * size[1]))
+    palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
     quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
     quantized[0].save(
         path, save_all=True, append_images=quantized[1:], duration=FRAME, loop=0, optimize=True

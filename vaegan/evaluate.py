@@ -12,15 +12,13 @@ another training run.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import dlib
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -35,6 +33,7 @@ from vaegan.judge import Judge, JudgeError
 FORMAT = 1
 RESAMPLES = 1000
 CORRELATED = 0.5  # labels that correlate above this go together in life, and are no leakage
+KERNEL_REFERENCE = 5000  # training photographs; the kernel distance needs no more
 PEOPLE = 100  # among whom an edited face must find itself
 IDENTITY_STRENGTH = 2.0
 EMBEDDING_SIDE = 256  # pixels; dlib's landmarks are whole ones, so not too few
@@ -182,14 +181,14 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """
     offsets = torch.arange(11.0) - 5
     window = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    window = window / window.sum()
+    window = (window / window.sum()).double()  # variances are small differences of squares
 
     def smooth(picture: Tensor) -> Tensor:
         flat = picture.flatten(0, 1).unsqueeze(1)
         flat = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
         return flat.view(*picture.shape[:2], *flat.shape[2:])
 
-    x, y = ((picture.float() + 1) / 2 for picture in (x, y))
+    x, y = ((picture.double() + 1) / 2 for picture in (x, y))
     mean_x, mean_y = smooth(x), smooth(y)
     variance_x, variance_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
     covariance = smooth(x * y) - mean_x * mean_y
@@ -201,9 +200,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 def _fidelity(x: Tensor, r: Tensor, people: Tensor) -> dict[str, Any]:
     numbers = {"psnr": psnr, "ssim": ssim}
-    return {
-        name: mean(judge.mapped(function, x, r), people) for name, function in numbers.items()
-    }
+    return {name: mean(judge.mapped(function, x, r), people) for name, function in numbers.items()}
 
 
 # ---------------------------------------------------------------- attributes kept
@@ -255,7 +252,10 @@ def frechet(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
     """
     a, b = a.double(), b.double()
     mean_a, mean_b = a.mean(dim=0), b.mean(dim=0)
-    sigma_a, sigma_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
+    sigma_a, sigma_b = (
+        torch.cov(a.T).reshape(a.shape[1], -1),
+        torch.cov(b.T).reshape(b.shape[1], -1),
+    )
     values, vectors = torch.linalg.eigh(sigma_a)
     values = values.clamp_min(0)
     root = vectors * values.sqrt() @ vectors.T
@@ -295,7 +295,7 @@ def kernel(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
 def _similarity(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
     """The mean kernel of each row of `a` with the rows of `b`, or with the other rows: (N,)."""
     a, b = a.float(), b.float()
-    totals = torch.cat([(part @ b.T / a.shape[1] + 1).pow(3).sum(1) for part in a.double().split(512)]) if False else torch.cat(
+    totals = torch.cat(
         [(part @ b.T / a.shape[1] + 1).double().pow(3).sum(dim=1) for part in a.split(512)]
     )
     if not same:
@@ -317,15 +317,342 @@ def _distances(
         "samples": samples,
     }
     reference = critic.reference.float()
+    generator = torch.Generator().manual_seed(options.seed)
+    some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]
+    measured = {"frechet": (frechet, reference), "kernel": (kernel, some)}
     distances: dict[str, Any] = {"extractor": judge.EXTRACTOR, "reference": len(reference)}
-    for name, features in kinds.items():
-        each = torch.arange(len(features))
-        measured = {"frechet": frechet, "kernel": kernel}
-        distances[name] = {
-            key: _moved(*function(features, reference), each) for key, function in measured.items()
+    for kind, features in kinds.items():
+        distances[kind] = {
+            name: _moved(*function(features, others))
+            for name, (function, others) in measured.items()
         }
     return distances
 
 
-def _moved(value: float, moves: Tensor, each: Tensor) -> dict[str, Any]:
-    return mean(value + moves, each)
+def _moved(distance: float, moves: Tensor) -> dict[str, Any]:
+    return mean(distance + moves, torch.arange(len(moves)))
+
+
+# ---------------------------------------------------------------- edits
+
+
+def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tensor:
+    """What `estimate` needs for an edit's NUMBERS.
+
+    effect: the share that now has the attribute; change: of its logit; leakage: the share of
+    other verdicts that changed, either way.
+
+    Args:
+        before, after: (N, A) scores. target: the edited attribute. others: (A,) bool.
+
+    Returns:
+        (N, 3, 2).
+    """
+    one = torch.ones(len(before))
+    flipped = ((before > 0) != (after > 0)) & others
+    numbers = [
+        ((after[:, target] > 0).float(), one),
+        (after[:, target] - before[:, target], one),
+        (flipped.sum(dim=1).float(), one * others.sum()),
+    ]
+    return torch.stack([torch.stack(pair, dim=1) for pair in numbers], dim=1)
+
+
+def bystanders(critic: Judge, target: int) -> Tensor:
+    """The judged attributes that an edit of `target` should leave alone: (A,) bool."""
+    judged = torch.tensor([name in critic.judged for name in critic.names])
+    others = judged & (critic.correlation[target].abs() <= CORRELATED)
+    others[target] = False
+    return others
+
+
+def _edits(
+    editor: Editor, critic: Judge, known: Known, mode: str, options: Options
+) -> dict[str, Any]:
+    """Every slider at every strength, on faces that the judge says lack the attribute.
+
+    mode: "reconstruction": the decoder's edit against its own reconstruction; "photograph": the
+        photograph with the decoder's difference added (detail 1) against the photograph.
+    """
+    pure = mode == "reconstruction"
+    before = known.seen_r if pure else known.seen_x
+    sliders = [slider.name for slider in editor.attributes if slider.name in critic.names]
+    # Faces that were not edited stay 0 and count for nothing.
+    parts = {
+        strength: torch.zeros(len(before), len(sliders), 3, 2) for strength in options.strengths
+    }
+    generator = torch.Generator().manual_seed(options.seed)
+    for column, name in enumerate(sliders):
+        target = critic.names.index(name)
+        lacking = (before[:, target] < 0).nonzero().squeeze(1)
+        chosen = lacking[torch.randperm(len(lacking), generator=generator)[: options.faces]]
+        if not len(chosen):
+            continue
+        others = bystanders(critic, target)
+        for strength in options.strengths:
+            scores = judge.mapped(
+                partial(_judged_edit, editor, critic, editor.direction({name: strength}), pure),
+                *(part[chosen] for part in (known.x, known.z, known.r)),
+            )
+            parts[strength][chosen, column] = verdicts(before[chosen], scores, target, others)
+    judged = [column for column, name in enumerate(sliders) if name in critic.judged]
+    return {
+        "average": _by_strength(parts, judged, known.people),
+        "attributes": {
+            name: {
+                "judged": column in judged,
+                "strengths": _by_strength(parts, [column], known.people, column in judged),
+            }
+            for column, name in enumerate(sliders)
+        },
+    }
+
+
+def _judged_edit(
+    editor: Editor, critic: Judge, shift: Tensor, pure: bool, x: Tensor, z: Tensor, r: Tensor
+) -> Tensor:
+    """The judge's scores, (N, A), of some faces with `shift` added to z."""
+    edited = editor.decode(z + shift)
+    return critic.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
+
+
+def _by_strength(
+    parts: dict[float, Tensor], columns: list[int], people: Tensor, judged: bool = True
+) -> dict[str, Any]:
+    """The NUMBERS of the mean over some sliders, for each strength.
+
+    A judge that does not know the attribute cannot say whether an edit worked.
+    """
+    return {
+        f"{strength:g}": {
+            name: estimate(sums[:, columns, index], people) if judged or name != "effect" else None
+            for index, name in enumerate(NUMBERS)
+        }
+        for strength, sums in parts.items()
+    }
+
+
+# ---------------------------------------------------------------- identity
+
+
+def nearest_own(embedded: Tensor, originals: Tensor) -> Tensor:
+    """Whether each row's nearest original is its own, that of the same row: (N, D)² → (N,) bool.
+
+    Blurred faces embed alike, so that a bare distance would flatter; this does not.
+    """
+    distances = torch.cdist(embedded, originals)
+    return distances.argmin(dim=1) == torch.arange(len(embedded))
+
+
+def embed(x: Tensor) -> Tensor:
+    """dlib's face descriptors, (N, 128): of one person within about 0.6 of each other.
+
+    x: (N, 3, R, R) in [-1, 1], aligned faces.
+    """
+    import dlib  # here alone, since nothing else of this file needs it
+
+    folder = Path(find_spec("face_recognition_models").submodule_search_locations[0])
+    network = dlib.face_recognition_model_v1(
+        str(folder / "models" / "dlib_face_recognition_resnet_model_v1.dat")
+    )
+    # The faces are aligned already: their landmarks lie where alignment has put them.
+    places = (align.CANONICAL * EMBEDDING_SIDE - 0.5).round().astype(int).tolist()
+    shape = dlib.full_object_detection(
+        dlib.rectangle(0, 0, EMBEDDING_SIDE - 1, EMBEDDING_SIDE - 1),
+        [dlib.point(*place) for place in places],
+    )
+    large = F.interpolate(x, (EMBEDDING_SIDE,) * 2, mode="bicubic")
+    pixels = images.to_uint8(large).permute(0, 2, 3, 1).contiguous().numpy()
+    return torch.tensor([list(network.compute_face_descriptor(face, shape)) for face in pixels])
+
+
+def _identity(editor: Editor, known: Known, options: Options) -> dict[str, Any]:
+    """Among PEOPLE reconstructions of as many people, does an edit find its own?"""
+    generator = torch.Generator().manual_seed(options.seed)
+    rows = torch.randperm(len(known.people), generator=generator).tolist()
+    one_each = {int(known.people[row]): row for row in rows}
+    chosen = torch.tensor(list(one_each.values())[:PEOPLE])
+    x, z, r, people = known.x[chosen], known.z[chosen], known.r[chosen], known.people[chosen]
+    photographs, originals = embed(x), embed(r)
+    own = {}
+    for slider in editor.attributes:
+        shift = editor.direction({slider.name: IDENTITY_STRENGTH})
+        own[slider.name] = nearest_own(embed(editor.decode(z + shift)), originals).float()
+    report: dict[str, Any] = {
+        "among": len(chosen),
+        "strength": IDENTITY_STRENGTH,
+        # Among the photographs: how much of the person the model keeps in the first place.
+        "reconstruction": mean(nearest_own(originals, photographs).float(), people),
+        "attributes": {name: mean(found, people) for name, found in own.items()},
+    }
+    if own:
+        report["average"] = mean(torch.stack(list(own.values())).mean(dim=0), people)
+    return report
+
+
+# ---------------------------------------------------------------- tables and command line
+
+
+def tables(report: dict[str, Any]) -> str:
+    """The report for people to read: shares in %, 95 % intervals in brackets."""
+    lines = []
+    for name, numbers in report["reconstruction"].items():
+        psnr_, ssim_ = numbers["psnr"], numbers["ssim"]
+        lines.append(
+            f"reconstruction, {name}: PSNR {_number(psnr_, 2)} dB, SSIM {_number(ssim_, 3)}, "
+            f"{psnr_['count']} faces"
+        )
+    kept = report["kept"]
+    lines.append(
+        f"attributes kept: {_number(kept['average'], 1, 100)} % balanced agreement, mean of "
+        f"{len(kept['attributes'])} judged attributes"
+    )
+    distance = report["distance"]
+    lines += [
+        "",
+        f"distance to {distance['reference']} training photographs, {distance['extractor']}",
+    ]
+    for kind in ("photographs", "reconstructions", "samples"):
+        numbers = distance[kind]
+        lines.append(
+            f"  {kind:16}Fréchet {_number(numbers['frechet'], 2)}, "
+            f"kernel × 1000 {_number(numbers['kernel'], 2, 1000)}, "
+            f"{numbers['frechet']['count']} pictures"
+        )
+    for mode, edits in report["editing"].items():
+        lines += ["", *_edit_table(mode, edits)]
+    if identity := report.get("identity"):
+        lines += [
+            "",
+            f"identity: nearest to its own among {identity['among']}: reconstruction "
+            f"{_number(identity['reconstruction'], 1, 100)} %",
+        ]
+        rows = {"mean": identity["average"]} if "average" in identity else {}
+        lines += [
+            f"  {name:24}{_number(found, 1, 100)} % at +{identity['strength']:g}"
+            for name, found in {**rows, **identity["attributes"]}.items()
+        ]
+    return "\n".join(lines)
+
+
+def _edit_table(mode: str, edits: dict[str, Any]) -> list[str]:
+    """Effect and leakage in %, change in logits, a row for each attribute."""
+    strengths = list(edits["average"])
+    head = "".join(f"{f'+{strength}':>10}{'':20}" for strength in strengths)
+    names = "".join(f"{'effect':>10}{'leaks':>10}{'logit':>10}" for _ in strengths)
+    rows = {"mean of the judged": edits["average"]}
+    rows |= {name: row["strengths"] for name, row in edits["attributes"].items()}
+    lines = [f"{f'edits of the {mode}':26}{head}".rstrip(), f"{'':26}{names}{'faces':>8}"]
+    for name, row in rows.items():
+        cells = "".join(
+            f"{_plain(cell['effect'], 100):>10}{_plain(cell['leakage'], 100):>10}"
+            f"{_plain(cell['change'], 1):>10}"
+            for cell in row.values()
+        )
+        lines.append(f"  {name:24}{cells}{row[strengths[0]]['leakage']['count']:>8}")
+    return lines
+
+
+def _number(found: dict[str, Any], digits: int, times: float = 1) -> str:
+    if found["value"] is None:
+        return "–"
+    value, low, high = (f"{times * found[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _plain(found: dict[str, Any] | None, times: float) -> str:
+    return "–" if found is None or found["value"] is None else f"{times * found['value']:.1f}"
+
+
+def prepare_judge(path: Path | None, faces: FaceSet) -> Judge:
+    """The judge in `path`, or a new one trained on `faces`, saved there if there is a path.
+
+    Raises:
+        JudgeError: the judge was trained on another set, so it may know the people to be judged.
+    """
+    if path is None or not path.exists():
+        print("Training the judge, which takes some minutes.", file=sys.stderr)
+        critic = Judge.train(faces)
+        if path is not None:
+            critic.save(path)
+        return critic
+    critic = Judge.load(path)
+    if critic.dataset != faces.fingerprint:
+        raise JudgeError(f"The judge in {path} was trained on another face set.")
+    return critic
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vaegan.evaluate", description="Measures a model on people it never saw."
+    )
+    add = parser.add_argument
+    add("model", help="a folder, the name of a bundled model, or a Hub repository user/repo")
+    add("--data", required=True, metavar="SET", help="a prepared face set with labels")
+    add("--json", type=Path, metavar="FILE", help="where all numbers go")
+    add("--judge", type=Path, metavar="FILE", help="keeps the judge from one run to the next")
+    add("--split", choices=data.SPLITS, default="test", help="whose faces (%(default)s)")
+    add("--limit", type=_positive, help="at most so many faces, drawn at random")
+    add("--faces", type=_positive, default=200, help="for each attribute (%(default)s)")
+    add("--samples", type=_positive, default=10_000, help="faces to draw (%(default)s)")
+    add("--identity", action="store_true", help="embed edited faces as well, which is slow")
+    add("--seed", type=int, default=0)
+    flags = parser.parse_args(arguments)
+    options = Options(flags.faces, flags.samples, identity=flags.identity, seed=flags.seed)
+    try:
+        editor = Editor.from_pretrained(flags.model)
+        everything = data.load(flags.data, resolution=editor.config.resolution)
+        critic = prepare_judge(flags.judge, everything)
+        faces = everything.subset(flags.split)
+        if flags.limit is not None:
+            faces = _some(faces, flags.limit, flags.seed)
+        report = evaluate(editor, faces, critic, options)
+        described = {
+            "format": FORMAT,
+            "model": editor.name,
+            "weights": editor.vectors.model if editor.vectors else None,
+            "data": everything.fingerprint,
+            "split": flags.split,
+            "options": asdict(options),
+            "judge": {
+                "extractor": judge.EXTRACTOR,
+                "judged": list(critic.judged),
+                "balanced_accuracy": dict(
+                    zip(critic.names, critic.balanced_accuracy.tolist(), strict=True)
+                ),
+            },
+            **report,
+        }
+        if flags.json is not None:
+            files.write_json(flags.json, described)
+    except (
+        checkpoint.SnapshotError,
+        data.DataError,
+        files.FileError,
+        JudgeError,
+        ModelNotFound,
+        VectorError,
+        OSError,
+    ) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(tables(report))
+    return 0
+
+
+def _some(faces: FaceSet, count: int, seed: int) -> FaceSet:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(faces), generator=generator)[:count]
+    parts = ("images", "attributes", "identity", "split")
+    return replace(faces, **{part: getattr(faces, part)[rows] for part in parts})
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

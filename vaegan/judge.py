@@ -229,8 +229,9 @@ def best_threshold(scores: Tensor, labels: Tensor) -> float:
 
     scores: (N,). labels: (N,) with 1, -1 and 0 for unknown.
     """
-    low, high = scores.quantile(torch.tensor([0.01, 0.99])).tolist()
-    candidates = torch.linspace(low, high, 200)
+    scores = scores.double()  # far from both sides the gain differs in its last digits only
+    low, high = scores.quantile(scores.new_tensor([0.01, 0.99])).tolist()
+    candidates = torch.linspace(low, high, 200, dtype=torch.float64)
     width = SMOOTHING * scores.std() + 1e-6
     above = torch.sigmoid((scores.unsqueeze(1) - candidates) / width)
     gain = above[labels == 1].mean(dim=0) - above[labels == -1].mean(dim=0)

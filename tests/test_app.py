@@ -1,0 +1,219 @@
+"""The page without a browser: flags, the listeners' functions, and the endpoint for programs."""
+
+from __future__ import annotations
+
+import gc
+import io
+import threading
+from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from vaegan import BadImage, Editor, FaceNotFound
+
+gr = pytest.importorskip("gradio")
+
+import app  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def editor(tiny_snapshot) -> Editor:
+    return Editor.from_pretrained(tiny_snapshot)
+
+
+@pytest.fixture(scope="module")
+def page(editor) -> gr.Blocks:
+    return app.build(editor)
+
+
+def component(page, elem_id: str):
+    return next(block for block in page.blocks.values() if block.elem_id == elem_id)
+
+
+def decoded(url: str) -> np.ndarray:
+    data = b64decode(url.removeprefix("data:image/jpeg;base64,"))
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def sliders(**positions: object) -> dict[str, object]:
+    return {"detail": "Decoder", "sliders": positions}
+
+
+def test_a_wrong_model_is_one_sentence_and_exit_2(capsys):
+    assert app.main(["--model", "nowhere"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "There is no model 'nowhere': no such folder, and no Hub repository.\n"
+    assert printed.out == ""
+
+
+def test_a_folder_that_holds_no_model_is_one_sentence_too(capsys, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert app.main(["--model", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_unknown_flags_end_with_2():
+    with pytest.raises(SystemExit) as end:
+        app.parse(["--modle", "x"])
+    assert end.value.code == 2
+
+
+def test_the_page_asks_nobody_and_keeps_no_history(page):
+    assert page.analytics_enabled is False
+    assert app.launch_options()["run_history"] is False
+    assert "http" not in app.CSS
+    assert not any(isinstance(font, gr.themes.GoogleFont) for font in app.theme()._font)
+
+
+def test_sliders_carry_the_editors_names_and_ranges(page, editor):
+    found = [block for block in page.blocks.values() if isinstance(block, gr.Slider)]
+    rail = [slider for slider in found if slider.label in {a.label for a in editor.attributes}]
+    assert [slider.label for slider in rail] == ["Smiling"]
+    assert (rail[0].minimum, rail[0].maximum, rail[0].value, rail[0].step) == (-3, 3, 0, 0.1)
+
+
+def test_a_frame_is_the_editors_preview(page, editor, astronaut):
+    state = app.Sitting.at((editor.open(astronaut),))
+    wish = {**app.remember(state), "detail": "Photograph", "sliders": {"Smiling": 1.5}}
+    frame = decoded(component(page, "stage").draw(wish)).astype(int)
+    assert frame.shape == (app.SIZE, app.SIZE, 3)
+    wanted = editor.preview(state.face, {"Smiling": 1.5}, 1.0, app.SIZE)
+    assert np.abs(frame - wanted).mean() < 2  # JPEG
+
+
+def test_sliders_out_of_range_or_emptied(page, editor, astronaut):
+    key = app.remember(state := app.Sitting.at((editor.open(astronaut),)))
+    draw = component(page, "stage").draw
+    assert draw({**key, **sliders(Smiling=7)}) == draw({**key, **sliders(Smiling=3)})
+    assert draw({**key, **sliders(Smiling=-7)}) == draw({**key, **sliders(Smiling=-3.0)})
+    assert draw({**key, **sliders(Smiling=None)}) == draw({**key, **sliders()})
+    assert draw({**key, **sliders(Smiling=3)}) != draw({**key, **sliders()})
+    assert state.face.z.shape == (1, 8)
+
+
+def test_a_face_lives_as_long_as_its_visitor_keeps_it(page, editor, astronaut):
+    state = app.Sitting.at((editor.open(astronaut),))
+    wish = {**app.remember(state), **sliders()}
+    other = app.remember(state)
+    assert len(wish["key"]) > 20 and other["key"] != wish["key"]
+    assert component(page, "stage").draw(wish)
+    del state
+    gc.collect()
+    assert component(page, "stage").draw(wish) == ""
+    assert component(page, "stage").draw({"key": "guessed", **sliders()}) == ""
+    assert not app.opened
+
+
+def test_a_morph_goes_from_a_to_b(page, editor):
+    a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=1.0, seed=3))
+    key = app.remember(pair := app.Pair(a, b))
+    draw = component(page, "morphed").draw
+    frames = [decoded(draw({**key, **sliders(t=t)})).astype(int) for t in (0, 1, -5, 9)]
+    for frame, end in zip(frames, (a, b, a, b), strict=True):
+        wanted = editor.show(end, end.reconstruction, None, app.SIZE)
+        assert np.abs(frame - wanted).mean() < 2
+    assert pair.a is a
+    assert draw({**app.remember(half := app.Pair(a)), **sliders(t=0)}) == ""
+    assert half.b is None
+
+
+def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):
+    running, most, lock = 0, 0, threading.Lock()
+    preview = editor.preview
+
+    def counted(*arguments):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        result = preview(*arguments)
+        with lock:
+            running -= 1
+        return result
+
+    monkeypatch.setattr(editor, "preview", counted)
+    state = app.Sitting.at((editor.open(astronaut),))
+    wish = {**app.remember(state), **sliders(Smiling=1)}
+    draw = component(page, "stage").draw
+    with ThreadPoolExecutor(32) as crowd:
+        frames = set(crowd.map(lambda _: draw(wish), range(64)))
+    assert most <= app.CORES
+    assert len(frames) == 1
+
+
+def test_a_large_photograph_is_kept_smaller(editor, astronaut, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    astronaut.save(path)
+    assert app.open_faces(editor, str(path))[0].photo.size == (512, 512)
+    monkeypatch.setattr(app, "MAX_PHOTO", 400 * 400)
+    face = app.open_faces(editor, str(path))[0]
+    assert face.photo.size == (400, 400)
+    assert face.warning == app.SHRUNK
+
+
+def test_bad_uploads_raise_what_the_page_turns_into_sentences(editor, tmp_path):
+    empty, plain = tmp_path / "empty.jpg", tmp_path / "plain.png"
+    empty.touch()
+    Image.new("RGB", (200, 200), "gray").save(plain)
+    with pytest.raises(BadImage, match="empty"):
+        app.open_faces(editor, str(empty))
+    with pytest.raises(FaceNotFound, match="No face"):
+        app.open_faces(editor, str(plain))
+
+
+@pytest.mark.parametrize(("file", "ending"), [("JPEG", "jpg"), ("PNG", "png")])
+def test_downloads_keep_size_format_and_profile(editor, astronaut, tmp_path, file, ending):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = tmp_path / f"source.{ending}"
+    astronaut.resize((600, 600)).save(source, file, icc_profile=profile, quality=95)
+    face = editor.open(source)
+    whole = Image.open(app.download(editor, face, {}, 1.0, whole=True))
+    assert (whole.format, whole.size) == (file, (600, 600))
+    assert whole.info["icc_profile"] == profile
+    assert np.abs(np.asarray(whole).astype(int) - np.asarray(face.photo)).mean() < 2
+    crop = Image.open(app.download(editor, face, {}, 1.0))
+    assert crop.format == "PNG"
+    assert np.array_equal(np.asarray(crop), face.crop)  # unedited: the photograph's own pixels
+
+
+def test_a_drawn_face_downloads_as_it_was_shown(editor):
+    face = editor.face_of(editor.draw(1, seed=0))
+    saved = np.asarray(Image.open(app.download(editor, face, {"Smiling": 2.0}, 1.0)))
+    assert np.array_equal(saved, editor.preview(face, {"Smiling": 2.0}, None, app.SIZE))
+
+
+@pytest.fixture(scope="module")
+def client(editor):
+    gradio_client = pytest.importorskip("gradio_client")
+    page = app.build(editor)
+    options = app.launch_options()
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **options)
+    yield gradio_client.Client(address, verbose=False)
+    page.close()
+
+
+def test_programs_can_call_edit_and_nothing_else(client, editor, astronaut, tmp_path):
+    from gradio_client import handle_file
+
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/edit"]
+    path = tmp_path / "a.png"
+    astronaut.save(path)
+    result = client.predict(handle_file(path), {"Smiling": 3}, 0.5, api_name="/edit")
+    wanted = editor.edit(editor.open(path), {"Smiling": 3}, 0.5, paste=True)
+    assert np.array_equal(np.asarray(Image.open(result)), np.asarray(wanted))
+
+
+def test_programs_get_sentences_too(client, astronaut, tmp_path):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    path = tmp_path / "a.png"
+    astronaut.save(path)
+    with pytest.raises(AppError, match="no attribute 'Wings'"):
+        client.predict(handle_file(path), {"Wings": 1}, 1.0, api_name="/edit")
+    path.write_bytes(b"not a picture")
+    with pytest.raises(AppError, match="not a picture"):
+        client.predict(handle_file(path), {}, 1.0, api_name="/edit")

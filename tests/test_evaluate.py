@@ -1,0 +1,397 @@
+"""Metrics against closed forms, other programs and numbers worked out by hand; then the whole
+evaluation on an editor and a judge so simple that every answer is known beforehand."""
+
+import json
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from vaegan import align, evaluate, images
+from vaegan.data import FaceSet
+from vaegan.evaluate import (
+    Options,
+    agreement,
+    bystanders,
+    estimate,
+    frechet,
+    frechet_distance,
+    kernel,
+    kernel_distance,
+    mean,
+    nearest_own,
+    psnr,
+    ssim,
+    tables,
+    verdicts,
+)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ---------------------------------------------------------------- intervals
+
+
+def test_the_interval_of_a_share_is_the_binomial_one():
+    found = mean((torch.arange(400) % 2).float(), torch.arange(400))
+    half = 1.96 * (0.25 / 400) ** 0.5
+    assert found["value"] == 0.5 and found["count"] == 400
+    assert (found["low"], found["high"]) == pytest.approx((0.5 - half, 0.5 + half), abs=0.006)
+
+
+def test_people_are_drawn_not_faces():
+    values = (torch.arange(400) % 2).float()
+    alone = mean(values, torch.zeros(400, dtype=torch.int32))
+    assert alone["value"] == alone["low"] == alone["high"] == 0.5
+    # Ten people, of one mind each, are ten opinions.
+    tens = mean((torch.arange(400) // 40 % 2).float(), torch.arange(400) // 40)
+    assert tens["high"] - tens["low"] == pytest.approx(2 * 1.96 * (0.25 / 10) ** 0.5, rel=0.2)
+
+
+def test_an_estimate_is_the_mean_of_the_shares_that_exist():
+    parts = torch.tensor([[[1, 2], [3, 4], [0, 0]], [[0, 2], [0, 0], [0, 0]]])
+    found = estimate(parts, torch.tensor([7, 9]))
+    assert found["value"] == pytest.approx((1 / 4 + 3 / 4) / 2)
+    assert found["count"] == 2
+    nothing = estimate(torch.zeros(2, 1, 2), torch.tensor([0, 1]))
+    assert nothing == {"value": None, "low": None, "high": None, "count": 0}
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@pytest.fixture(scope="module")
+def pair(astronaut) -> tuple[Tensor, Tensor]:
+    x = images.from_pil(astronaut, 64)[None]
+    return x, (x + 0.3 * random(*x.shape)).clamp(-1, 1)
+
+
+def unit(x: Tensor) -> np.ndarray:
+    return ((x[0].permute(1, 2, 0) + 1) / 2).numpy()
+
+
+def test_psnr_of_a_constant_error():
+    x = torch.zeros(2, 3, 4, 4)
+    y = torch.stack([x[0] + 0.2, x[1]])  # 0.2 of 2: 20 log10(10)
+    assert psnr(x, y).tolist() == pytest.approx([20, 100])
+
+
+def test_psnr_and_ssim_are_scikit_images(pair):
+    x, y = pair
+    expected = peak_signal_noise_ratio(unit(x), unit(y), data_range=1)
+    assert psnr(x, y).item() == pytest.approx(expected, abs=1e-4)
+    expected = structural_similarity(
+        unit(x),
+        unit(y),
+        channel_axis=2,
+        data_range=1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert expected < 0.9
+    assert ssim(torch.cat([x, x]), torch.cat([y, x])).tolist() == pytest.approx(
+        [expected, 1], abs=1e-5
+    )
+
+
+def test_agreement_by_hand():
+    before = torch.tensor([True, True, True, False, False]).unsqueeze(1)
+    after = torch.tensor([True, True, False, False, True]).unsqueeze(1)
+    found = estimate(agreement(before, after), torch.arange(5))
+    assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    # Always saying no agrees with most and gets a half.
+    found = estimate(agreement(before, torch.zeros_like(after)), torch.arange(5))
+    assert found["value"] == 0.5
+
+
+# ---------------------------------------------------------------- distributions
+
+
+def moments(rows: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    """`rows` moved so that their mean and covariance are exactly these."""
+    centred = rows.double() - rows.double().mean(dim=0)
+    own = torch.linalg.cholesky(torch.cov(centred.T))
+    white = torch.linalg.solve_triangular(own, centred.T, upper=False)
+    return (torch.linalg.cholesky(covariance) @ white).T + mean
+
+
+def test_frechet_distance_of_known_gaussians():
+    diagonal = torch.diag(torch.tensor([1.0, 4.0, 9.0], dtype=torch.float64))
+    a = moments(random(50, 3), torch.tensor([0.0, 0, 0]), diagonal)
+    b = moments(random(70, 3, seed=1), torch.tensor([1.0, 2, 2]), torch.eye(3).double())
+    # |Δμ|² = 9; deviations 1, 2, 3 against 1: 0 + 1 + 4.
+    assert frechet_distance(a, b) == pytest.approx(14)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_distance_where_covariances_do_not_commute():
+    first, second = random(3, 3).double(), random(3, 3, seed=1).double()
+    sigma_a, sigma_b = first @ first.T + torch.eye(3), second @ second.T + torch.eye(3)
+    a = moments(random(40, 3, seed=2), torch.zeros(3), sigma_a)
+    b = moments(random(40, 3, seed=3), torch.zeros(3), sigma_b)
+    root = np.real(sqrtm((sigma_a @ sigma_b).numpy()))
+    assert frechet_distance(a, b) == pytest.approx(
+        float(sigma_a.trace() + sigma_b.trace()) - 2 * np.trace(root)
+    )
+
+
+@pytest.mark.parametrize("measure", [frechet, kernel])
+def test_the_moves_of_the_rows_foretell_the_spread(measure):
+    other = random(2000, 3, seed=99) * 1.5 + 0.5
+    drawn = [measure(random(400, 3, seed=seed), other) for seed in range(100)]
+    spread = float(np.std([distance for distance, _ in drawn]))
+    told = float(np.mean([moves.std() / len(moves) ** 0.5 for _, moves in drawn]))
+    assert told == pytest.approx(spread, rel=0.2)
+    assert drawn[0][1].mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_with_fewer_rows_than_features():
+    distance, moves = frechet(random(10, 20), random(30, 20, seed=1))
+    assert distance > 0 and moves.isfinite().all()
+
+
+def test_kernel_distance_by_hand():
+    # k(0, 0) = 1, k(0, 1) = 1, k(1, 1) = 2³: 1 + 8 − 2 · 1.
+    assert kernel_distance(torch.zeros(2, 1), torch.ones(3, 1)) == pytest.approx(7)
+
+
+def test_kernel_distance_has_no_bias():
+    found = [
+        kernel_distance(random(20, 4, seed=seed), random(30, 4, seed=seed + 1000))
+        for seed in range(300)
+    ]
+    assert np.mean(found) == pytest.approx(0, abs=3 * np.std(found) / 300**0.5)
+    assert min(found) < 0
+
+
+# ---------------------------------------------------------------- edits
+
+
+def test_verdicts_by_hand():
+    before = torch.tensor([[-1.0, 2, -3, 4], [-2, 2, -3, 4]])
+    after = torch.tensor([[0.5, -2, -3, -4], [-1, 2, -3, 4]])
+    others = torch.tensor([False, True, True, False])
+    found = verdicts(before, after, 0, others).sum(dim=0)
+    # One of two turns; the logit gains 1.5 and 1; one of four verdicts leaks, the last not asked.
+    assert found.tolist() == [[1, 2], [2.5, 2], [1, 4]]
+
+
+def test_nearest_own():
+    originals = torch.tensor([[0.0, 0], [1, 0], [5, 0]])
+    embedded = torch.tensor([[0.1, 0], [0.4, 0], [9, 0]])
+    assert nearest_own(embedded, originals).tolist() == [True, False, True]
+
+
+def test_embed_knows_a_person(astronaut):
+    """The small aligned face against dlib's own way, landmarks and all, of the whole photograph."""
+    import dlib
+
+    detection = align.detect(astronaut)[0]
+    crop = align.align(astronaut, align.similarity(detection.landmarks), 64)
+    shape = dlib.full_object_detection(
+        dlib.rectangle(*(round(edge) for edge in detection.box)),
+        [dlib.point(*place) for place in detection.landmarks.round().astype(int).tolist()],
+    )
+    model = evaluate.find_spec("face_recognition_models").submodule_search_locations[0]
+    network = dlib.face_recognition_model_v1(
+        f"{model}/models/dlib_face_recognition_resnet_model_v1.dat"
+    )
+    expected = torch.tensor(list(network.compute_face_descriptor(np.array(astronaut), shape)))
+    found = evaluate.embed(images.from_pil(crop)[None])
+    assert found.shape == (1, 128)
+    assert (found[0] - expected).norm() < 0.35  # 0.6 parts one person from another
+    upside_down = evaluate.embed(images.from_pil(crop)[None].flip(2))
+    assert (upside_down[0] - expected).norm() > 0.5
+
+
+# ---------------------------------------------------------------- the whole
+
+SIDE = 16
+
+
+@dataclass(frozen=True)
+class FlatJudge:
+    """Calls a face's mean red Smiling, its green Male, its blue Young; and red Bald, unjudged."""
+
+    names = ("Smiling", "Male", "Young", "Bald")
+    judged = ("Smiling", "Male", "Young")
+    reference = random(64, 3).half()
+    # Red and blue go together in life.
+    correlation = torch.eye(4) + 0.6 * torch.tensor(
+        [[0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    )
+
+    def see(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        colours = x.mean(dim=(2, 3))
+        return colours[:, [0, 1, 2, 0]], colours
+
+
+class FlatEditor:
+    """z is the face's colour. Smiling adds 0.5 to red and spills 0.3 on green and 0.9 on blue."""
+
+    config = SimpleNamespace(latent_dim=3, resolution=SIDE)
+    attributes = (SimpleNamespace(name="Smiling"), SimpleNamespace(name="Bald"))
+
+    def encoder(self, x: Tensor) -> tuple[Tensor, None]:
+        return x.mean(dim=(2, 3)), None
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
+
+    def direction(self, settings: dict[str, float]) -> Tensor:
+        return sum(settings.values()) * torch.tensor([0.5, 0.3, 0.9])
+
+    def draw(self, n: int, truncation: float, seed: int) -> Tensor:
+        assert truncation == 1
+        return random(n, 3, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def flat_faces() -> FaceSet:
+    """40 faces of 20 people: red -0.75 or above 0, green -0.4 or -0.1 in turn, blue -0.5."""
+    number = torch.arange(40)
+    red = torch.where(number < 30, -0.75, 0.5)
+    green = torch.where(number % 2 == 0, -0.4, -0.1)
+    x = torch.stack([red, green, torch.full((40,), -0.5)], dim=1)
+    pixels = images.to_uint8(x.view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE)).contiguous()
+    attributes = torch.ones(40, 4, dtype=torch.int8)
+    attributes[36:] = 0
+    return FaceSet(
+        images=pixels,
+        attributes=attributes,
+        identity=(number // 2).int(),
+        split=torch.full((40,), 2, dtype=torch.uint8),
+        attribute_names=FlatJudge.names,
+    )
+
+
+@pytest.fixture(scope="module")
+def report(flat_faces):
+    options = Options(faces=25, samples=50, strengths=(1.0, 2.0))
+    return evaluate.evaluate(FlatEditor(), flat_faces, FlatJudge(), options)
+
+
+def test_flat_faces_are_rebuilt_exactly(report):
+    labelled, everyone = report["reconstruction"]["labelled"], report["reconstruction"]["all"]
+    assert labelled["psnr"]["value"] == 100 and labelled["psnr"]["count"] == 36
+    assert everyone["ssim"]["value"] == pytest.approx(1) and everyone["ssim"]["count"] == 40
+    assert report["kept"]["average"]["value"] == 1
+    assert set(report["kept"]["attributes"]) == set(FlatJudge.judged)
+
+
+@pytest.mark.parametrize("mode", ["reconstruction", "photograph"])
+def test_the_planted_direction_gives_the_planted_numbers(report, mode):
+    smiling = report["editing"][mode]["attributes"]["Smiling"]
+    once, twice = smiling["strengths"]["1"], smiling["strengths"]["2"]
+    # Red -0.75 needs two steps of 0.5. Only 25 of the 30 who lack it are asked.
+    assert once["effect"]["value"] == 0 and twice["effect"]["value"] == 1
+    assert once["effect"]["count"] == 25
+    assert once["change"]["value"] == pytest.approx(0.5)
+    # Blue spills over as well, but goes with red in life; green turns where it was -0.1, then all.
+    assert 0.3 < once["leakage"]["value"] < 0.7
+    assert twice["leakage"]["value"] == 1
+    # Of the two sliders the judge knows the first only.
+    assert report["editing"][mode]["average"]["2"]["effect"]["value"] == 1
+    bald = report["editing"][mode]["attributes"]["Bald"]
+    assert bald["judged"] is False and bald["strengths"]["2"]["effect"] is None
+
+
+def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
+    photograph = torch.zeros(1, 3, SIDE, SIDE)
+    photograph[:, 0] = 0.2  # the reconstruction misses it
+    z = torch.tensor([[0.0, 0.1, 0.5]])
+    shift = torch.tensor([0.3, 0.0, 2.0])
+    editor = FlatEditor()
+    pictures = (photograph, z, editor.decode(z))
+    pure = evaluate._judged_edit(editor, FlatJudge(), shift, True, *pictures)
+    pasted = evaluate._judged_edit(editor, FlatJudge(), shift, False, *pictures)
+    torch.testing.assert_close(pure, torch.tensor([[0.3, 0.1, 2.5, 0.3]]))
+    torch.testing.assert_close(pasted, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
+
+
+def test_an_attribute_that_nobody_lacks_is_left_open(flat_faces):
+    smiling = replace(flat_faces, images=torch.full_like(flat_faces.images, 200))
+    found = evaluate.evaluate(FlatEditor(), smiling, FlatJudge(), Options(samples=10))
+    strengths = found["editing"]["photograph"]["attributes"]["Smiling"]["strengths"]
+    assert strengths["1"]["effect"] == {"value": None, "low": None, "high": None, "count": 0}
+    assert "–" in tables(found)
+
+
+def test_bystanders_are_judged_others_that_do_not_go_with_the_target():
+    critic = FlatJudge()
+    assert bystanders(critic, 0).tolist() == [False, True, False, False]
+    assert bystanders(critic, 1).tolist() == [True, False, True, False]
+    assert bystanders(critic, 3).tolist() == [True, True, True, False]
+
+
+def test_distances_are_those_of_the_features(report):
+    drawn = random(50, 3, seed=0)
+    expected = frechet_distance(drawn, FlatJudge.reference.float())
+    samples = report["distance"]["samples"]
+    assert samples["frechet"]["value"] == pytest.approx(expected, rel=1e-5)
+    assert samples["frechet"]["low"] < expected < samples["frechet"]["high"]
+    assert samples["kernel"]["value"] == pytest.approx(
+        kernel_distance(drawn, FlatJudge.reference.float()), rel=1e-4
+    )
+    # The flat reconstructions are the photographs.
+    near, far = report["distance"]["reconstructions"], report["distance"]["photographs"]
+    assert near["frechet"]["value"] == pytest.approx(far["frechet"]["value"])
+
+
+def test_the_report_is_strict_json_and_readable(report):
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    text = tables(report)
+    assert "PSNR 100.00 [100.00, 100.00] dB" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("  Bald")][:1]
+    assert row.split()[1] == "–"
+
+
+def test_the_same_seed_gives_the_same_report(report, flat_faces):
+    options = Options(faces=25, samples=50, strengths=(1.0, 2.0))
+    assert evaluate.evaluate(FlatEditor(), flat_faces, FlatJudge(), options) == report
+
+
+def test_identity_takes_one_face_of_each_person(flat_faces, monkeypatch):
+    monkeypatch.setattr(evaluate, "embed", lambda x: x.mean(dim=(2, 3)))
+    colours = random(40, 3).clamp(-1, 1).view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
+    faces = replace(flat_faces, images=images.to_uint8(colours).contiguous())
+    options = Options(faces=1, samples=10, strengths=(1.0,), identity=True)
+    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options)["identity"]
+    assert found["among"] == 18  # 36 labelled faces, two of each
+    assert found["reconstruction"]["value"] == 1
+    # All are moved by (1, 0.6, 1.8), far beyond their neighbours: few find themselves.
+    assert found["attributes"]["Smiling"]["value"] < 0.5
+    assert found["average"]["value"] == found["attributes"]["Smiling"]["value"]
+
+
+# ---------------------------------------------------------------- command line
+
+
+def test_a_model_that_does_not_exist_is_one_sentence(tmp_path, capsys):
+    code = evaluate.main([str(tmp_path / "nothing"), "--data", "nowhere"])
+    assert code == 2
+    assert "There is no model" in capsys.readouterr().err
+
+
+def test_a_judge_of_another_set_is_refused(tmp_path, monkeypatch, flat_faces):
+    path = tmp_path / "judge.safetensors"
+    path.touch()
+    monkeypatch.setattr(
+        evaluate.Judge, "load", lambda path: SimpleNamespace(dataset="another", names=())
+    )
+    with pytest.raises(evaluate.JudgeError, match="another face set"):
+        evaluate.prepare_judge(path, flat_faces)
+
+
+def test_a_limit_takes_that_many(flat_faces):
+    few = evaluate._some(flat_faces, 5, seed=0)
+    assert len(few) == len(few.images) == len(few.identity) == 5
+    assert torch.equal(few.images, evaluate._some(flat_faces, 5, seed=0).images)
