@@ -521,6 +521,10 @@ def tables(report: dict[str, Any]) -> str:
         )
     for mode, edits in report["editing"].items():
         lines += ["", *_edit_table(mode, edits)]
+    if critic := report.get("judge"):
+        rows = sorted(critic["balanced_accuracy"].items(), key=lambda row: -row[1])
+        lines += ["", "the judge's balanced accuracy on photographs of test people, in %"]
+        lines += [f"  {name:24}{100 * accuracy:.1f}" for name, accuracy in rows]
     if identity := report.get("identity"):
         lines += [
             "",
@@ -636,7 +640,7 @@ def main(arguments: list[str] | None = None) -> int:
     ) as error:
         print(error, file=sys.stderr)
         return 2
-    print(tables(report))
+    print(tables(described))
     return 0
 
 
