@@ -18,7 +18,7 @@ import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -190,12 +190,12 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
             note = message()
             with gr.Column(visible=False, min_width=0, elem_classes="faces") as several:
                 heading("Faces in this photograph")
-                others = pictures("Face")
+                others = pictures()
             with gr.Row(elem_id="tiles"):
                 aligned = picture("aligned", "Aligned")
                 reconstruction = picture("reconstruction", "Reconstruction")
             heading("Examples")
-            example = pictures("Example", samples)
+            example = pictures(thumbnails("Example", samples))
         with gr.Column(elem_id="result", min_width=0):
             stage = live("stage", draw, "Choose a photograph of a face, or try an example.")
             with gr.Row(elem_id="controls"):
@@ -232,7 +232,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
         many = len(faces) > 1
         return {
             several: gr.Column(visible=many),
-            others: [jpeg(thumbnail(face, SMALL)) for face in faces] if many else [],
+            others: thumbnails("Face", faces) if many else [],
             **show(Sitting.at(faces)),
         }
 
@@ -317,7 +317,7 @@ def morph_tab(editor: Editor) -> None:
             # As the output of a listener alone it would be greyed out.
             t = gr.Slider(0, 1, value=0.5, step=0.01, label="From A to B", elem_id="slider-t",
                           interactive=True)  # fmt: skip
-            strip = pictures("Step")
+            strip = pictures()
     pair = gr.State(Pair(), time_to_live=FORGET)
 
     def show(state: Pair) -> Updates:
@@ -328,7 +328,7 @@ def morph_tab(editor: Editor) -> None:
         if state.a and state.b:
             with turn:
                 steps = editor.interpolate(state.a, state.b, STEPS)
-            updates[strip] = [jpeg(enlarge(step, SMALL)) for step in steps]
+            updates[strip] = thumbnails("Step", steps)
         return updates
 
     def upload(end: int, file: dict[str, Any] | None, state: Pair) -> Updates:
@@ -382,7 +382,7 @@ def random_tab(
             draw = gr.Button("Draw", variant="primary", size="md")
             surprise = gr.Button("Surprise me", size="md")
         with gr.Column(elem_id="drawn", min_width=0):
-            drawn = pictures("Random face", [editor.face_of(z[None]) for z in first])
+            drawn = pictures(thumbnails("Random face", map(images.to_pil, editor.decode(first))))
             edit = gr.Button("Edit this face", size="md", interactive=False, elem_id="edit-this")
     latents = gr.State(first, time_to_live=FORGET)
     chosen = gr.State(0, time_to_live=FORGET)
@@ -390,7 +390,7 @@ def random_tab(
     def draw_faces(count: int, truncation: float, seed: float | None) -> Updates:
         with turn:
             z = editor.draw(int(count), truncation, int(seed or 0) % 2**32)
-            shown = [jpeg(enlarge(images.to_pil(x), SMALL)) for x in editor.decode(z)]
+            shown = thumbnails("Random face", map(images.to_pil, editor.decode(z)))
         return {latents: z, drawn: shown, edit: gr.Button(interactive=False, variant="secondary")}
 
     def draw_others(count: int, truncation: float) -> Updates:
@@ -401,6 +401,8 @@ def random_tab(
         return {chosen: event.index, edit: gr.Button(interactive=True, variant="primary")}
 
     def send(z: Tensor, index: int) -> Updates:
+        if index >= len(z):  # forgotten, after hours of rest
+            return gr.skip()
         face = editor.face_of(z[index : index + 1])
         return {tabs: gr.Tabs(selected="edit"), **show((face,))}
 
@@ -487,8 +489,15 @@ def jpeg(picture: NDArray | Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def enlarge(picture: Image.Image, size: int) -> Image.Image:
-    return picture.resize((size, size), images.RESAMPLE)
+def thumbnails(label: str, pictures: Iterable[Face | Image.Image]) -> list[dict[str, str]]:
+    """The value of `pictures`: small ones, named "Face 1", "Face 2" and so on."""
+    small = (
+        thumbnail(one, SMALL)
+        if isinstance(one, Face)
+        else one.resize((SMALL,) * 2, images.RESAMPLE)
+        for one in pictures
+    )
+    return [{"label": f"{label} {n}", "source": jpeg(one)} for n, one in enumerate(small, 1)]
 
 
 # -------------------------------------------------------------------------------- widgets
@@ -523,11 +532,9 @@ def live(elem_id: str, draw: Callable[[dict[str, Any]], str], hint: str) -> gr.H
     return html(figure, LIVE, elem_id, ["picture", "live"], server_functions=[draw])
 
 
-def pictures(label: str, faces: list[Face] | None = None) -> gr.HTML:
-    """A row of thumbnails to click on; the listener finds `index` in its event."""
-    thumbnails = [jpeg(thumbnail(face, SMALL)) for face in faces or []]
-    button = THUMBNAIL.replace("LABEL", label)
-    return html(button, PICTURES, None, "pictures", value=thumbnails)
+def pictures(value: list[dict[str, str]] | None = None) -> gr.HTML:
+    """A row of `thumbnails` to click on; the listener finds `index` in its event."""
+    return html(BUTTONS, PICTURES, None, "pictures", value=value or [])
 
 
 def heading(text: str) -> gr.HTML:
@@ -562,9 +569,11 @@ FIGURE = """
     <img alt="{alt}" draggable="false" hidden><p>{hint}</p><figcaption>{caption}</figcaption>
 </figure>
 """
-THUMBNAIL = """
+BUTTONS = """
 {{#each value}}
-<button type="button" title="LABEL"><img src="{{this}}" alt="LABEL" draggable="false"></button>
+<button type="button" title="{{label}}">
+    <img src="{{source}}" alt="{{label}}" draggable="false">
+</button>
 {{/each}}
 """
 MESSAGE = """
