@@ -176,7 +176,9 @@ def huge_png(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    rows = zlib.compress(bytes((width + 1) * height), 1)
+    compressor = zlib.compressobj(1)
+    rows = b"".join(compressor.compress(bytes(width + 1)) for _ in range(height))
+    rows += compressor.flush()
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
