@@ -5,18 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from tests.conftest import TINY_MODEL as TINY
 from vaegan.config import MODELS, PRESETS, ModelConfig, TrainConfig, at_resolution
 from vaegan.distributed import Draws
 from vaegan.models import Judge, Step, build, reparametrize
 
-TINY = dataclasses.replace(
-    at_resolution(ModelConfig(), 32),
-    latent_dim=8,
-    encoder_widths=(4, 8, 8),
-    encoder_hidden=16,
-    decoder_widths=(8, 8, 8),
-    discriminator_widths=(4, 8, 8),
-)
 TRAINING = TrainConfig(batch_size=4, adversary_start=0, kl_warmup=0)
 CPU = torch.device("cpu")
 
