@@ -345,7 +345,7 @@ def morph_tab(editor: Editor) -> None:
 
     def two() -> Updates:
         with turn:
-            a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=0.8))
+            a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=1.0))
         return show(Pair(a, b))
 
     def jump(event: gr.EventData) -> float:
@@ -370,15 +370,15 @@ def morph_end(name: str) -> tuple[gr.Image, gr.HTML, gr.HTML]:
 def random_tab(
     editor: Editor, tabs: gr.Tabs, outputs: list[Any], show: Callable[[Faces], Updates]
 ) -> None:
-    first = editor.draw(8, truncation=0.7, seed=1)
+    first = editor.draw(8, truncation=1.0, seed=0)
     with gr.Row(elem_id="random"):
         with gr.Column(elem_id="draw", min_width=0):
             count = gr.Slider(1, 24, value=len(first), step=1, label="How many")
             truncation = gr.Slider(
-                0, 1, value=0.7, step=0.05, label="Truncation",
+                0, 1, value=1, step=0.05, label="Truncation",
                 info="0: the average face. 1: as varied as the photographs it learned from.",
             )  # fmt: skip
-            seed = gr.Number(1, label="Seed", precision=0, info="The same seed, the same faces.")
+            seed = gr.Number(0, label="Seed", precision=0, info="The same seed, the same faces.")
             draw = gr.Button("Draw", variant="primary", size="md")
             surprise = gr.Button("Surprise me", size="md")
         with gr.Column(elem_id="drawn", min_width=0):
@@ -454,7 +454,7 @@ def open_faces(editor: Editor, path: str) -> Faces:
 
 def examples(editor: Editor) -> list[Face]:
     """Faces that need nobody's permission: an astronaut of NASA's, and some the model drew."""
-    drawn = [editor.face_of(z[None]) for z in editor.draw(5, truncation=0.7, seed=5)]
+    drawn = [editor.face_of(z[None]) for z in editor.draw(5, truncation=1.0, seed=0)]
     if ASTRONAUT.is_file() and editor.encoder is not None:
         return [editor.open(ASTRONAUT), *drawn]
     return drawn
@@ -593,7 +593,7 @@ let picture = "", asked = "", waiting = false;
 
 const wish = () => ({
     key: props.value.key,
-    detail: scope.querySelector("#detail :checked")?.value,
+    detail: scope.querySelector("#detail [aria-checked=true]")?.value,
     sliders: Object.fromEntries([...scope.querySelectorAll("[id^=slider-]")].map((slider) =>
         [slider.id.slice(7), Number(slider.querySelector("[type=range]").value)])),
 });
@@ -611,14 +611,12 @@ const look = async () => {
     waiting = false;
     look();
 };
-// A drag is noticed at once; keys, typed numbers and resets of any kind by the next frame.
+// A drag is noticed at once. Typed numbers and resets of any kind are no events of the range's,
+// but Gradio writes each new position into its style, and each choice into aria-checked.
 scope.addEventListener("input", look);
-const always = () => {
-    if (!element.isConnected) return;
-    look();
-    requestAnimationFrame(always);
-};
-always();
+new MutationObserver(look).observe(
+    scope, { subtree: true, attributeFilter: ["style", "aria-checked"] });
+watch("value", look);
 
 // Press and hold: the face as it was.
 const before = () => scope.querySelector("#aligned img:not([hidden]), #reconstruction img");
