@@ -30,7 +30,7 @@ from PIL import Image  # noqa: E402
 from playwright.sync_api import Error, sync_playwright  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-import app  # noqa: E402
+from page import visitors, widgets  # noqa: E402
 from vaegan import Editor, align, images  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -73,7 +73,7 @@ async (ticks) => {
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measures the way from a slider to the screen.")
     parser.add_argument("--ticks", type=int, default=100, help="moves of the slider, 60 or more")
-    parser.add_argument("--photo", type=Path, default=app.ASTRONAUT)
+    parser.add_argument("--photo", type=Path, default=visitors.ASTRONAUT)
     parser.add_argument("--model", help="as app.py's")
     parser.add_argument("--json", type=Path, help="also write the table to this file")
     flags = parser.parse_args(arguments)
@@ -105,20 +105,20 @@ def parts(path: Path, model: str | None, ticks: int) -> dict[str, list[float]]:
     """What the server does, each step alone."""
     editor = Editor.from_pretrained(model)
     photo = images.open_image(path)
-    face = app.Sitting.at(tuple(editor.open_all(photo))).small
+    face = visitors.Sitting.at(tuple(editor.open_all(photo))).small
     x = images.from_pil(Image.fromarray(face.crop), editor.config.resolution)[None]
     settings = {editor.attributes[0].name: 2.0}
     edited = editor.decode(face.z + editor.direction(settings))
-    pixels = editor.show(face, edited, 1.0, app.SIZE)
+    pixels = editor.show(face, edited, 1.0, visitors.SIZE)
     return {
         "detect and align": timed(
             lambda: align.align(photo, align.similarity(align.detect(photo)[0].landmarks), 256), 20
         ),
         "encode": timed(lambda: encode(editor, x), 20),
         "decode": timed(lambda: editor.decode(face.z + editor.direction(settings)), ticks),
-        "blend, detail 1": timed(lambda: editor.show(face, edited, 1.0, app.SIZE), ticks),
-        "blend, detail 0.5": timed(lambda: editor.show(face, edited, 0.5, app.SIZE), ticks),
-        "JPEG as a data URL": timed(lambda: app.jpeg(pixels), ticks),
+        "blend, detail 1": timed(lambda: editor.show(face, edited, 1.0, visitors.SIZE), ticks),
+        "blend, detail 0.5": timed(lambda: editor.show(face, edited, 0.5, visitors.SIZE), ticks),
+        "JPEG as a data URL": timed(lambda: widgets.jpeg(pixels), ticks),
     }
 
 

@@ -17,6 +17,7 @@ from vaegan import BadImage, Editor, FaceNotFound
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
+from page import build, look, visitors  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def editor(tiny_snapshot) -> Editor:
 
 @pytest.fixture(scope="module")
 def page(editor) -> gr.Blocks:
-    return app.build(editor)
+    return build(editor)
 
 
 def component(page, elem_id: str):
@@ -64,8 +65,8 @@ def test_unknown_flags_end_with_2():
 def test_the_page_asks_nobody_and_keeps_no_history(page):
     assert page.analytics_enabled is False
     assert app.launch_options()["run_history"] is False
-    assert "http" not in app.CSS
-    assert not any(isinstance(font, gr.themes.GoogleFont) for font in app.theme()._font)
+    assert "http" not in look.CSS
+    assert not any(isinstance(font, gr.themes.GoogleFont) for font in look.theme()._font)
 
 
 def test_sliders_carry_the_editors_names_and_ranges(page, editor):
@@ -76,16 +77,16 @@ def test_sliders_carry_the_editors_names_and_ranges(page, editor):
 
 
 def test_a_frame_is_the_editors_preview(page, editor, astronaut):
-    state = app.Sitting.at((editor.open(astronaut),))
-    wish = {**app.remember(state), "detail": "Photograph", "sliders": {"Smiling": 1.5}}
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    wish = {**visitors.remember(state), "detail": "Photograph", "sliders": {"Smiling": 1.5}}
     frame = decoded(component(page, "stage").draw(wish)).astype(int)
-    assert frame.shape == (app.SIZE, app.SIZE, 3)
-    wanted = editor.preview(state.face, {"Smiling": 1.5}, 1.0, app.SIZE)
+    assert frame.shape == (visitors.SIZE, visitors.SIZE, 3)
+    wanted = editor.preview(state.face, {"Smiling": 1.5}, 1.0, visitors.SIZE)
     assert np.abs(frame - wanted).mean() < 2  # JPEG
 
 
 def test_sliders_out_of_range_or_emptied(page, editor, astronaut):
-    key = app.remember(state := app.Sitting.at((editor.open(astronaut),)))
+    key = visitors.remember(state := visitors.Sitting.at((editor.open(astronaut),)))
     draw = component(page, "stage").draw
     assert draw({**key, **sliders(Smiling=7)}) == draw({**key, **sliders(Smiling=3)})
     assert draw({**key, **sliders(Smiling=-7)}) == draw({**key, **sliders(Smiling=-3.0)})
@@ -95,28 +96,28 @@ def test_sliders_out_of_range_or_emptied(page, editor, astronaut):
 
 
 def test_a_face_lives_as_long_as_its_visitor_keeps_it(page, editor, astronaut):
-    state = app.Sitting.at((editor.open(astronaut),))
-    wish = {**app.remember(state), **sliders()}
-    other = app.remember(state)
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    wish = {**visitors.remember(state), **sliders()}
+    other = visitors.remember(state)
     assert len(wish["key"]) > 20 and other["key"] != wish["key"]
     assert component(page, "stage").draw(wish)
     del state
     gc.collect()
     assert component(page, "stage").draw(wish) == ""
     assert component(page, "stage").draw({"key": "guessed", **sliders()}) == ""
-    assert not app.opened
+    assert not visitors.opened
 
 
 def test_a_morph_goes_from_a_to_b(page, editor):
     a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=1.0, seed=3))
-    key = app.remember(pair := app.Pair(a, b))
+    key = visitors.remember(pair := visitors.Pair(a, b))
     draw = component(page, "morphed").draw
     frames = [decoded(draw({**key, **sliders(t=t)})).astype(int) for t in (0, 1, -5, 9)]
     for frame, end in zip(frames, (a, b, a, b), strict=True):
-        wanted = editor.show(end, end.reconstruction, None, app.SIZE)
+        wanted = editor.show(end, end.reconstruction, None, visitors.SIZE)
         assert np.abs(frame - wanted).mean() < 2
     assert pair.a is a
-    assert draw({**app.remember(half := app.Pair(a)), **sliders(t=0)}) == ""
+    assert draw({**visitors.remember(half := visitors.Pair(a)), **sliders(t=0)}) == ""
     assert half.b is None
 
 
@@ -135,23 +136,23 @@ def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):
         return result
 
     monkeypatch.setattr(editor, "preview", counted)
-    state = app.Sitting.at((editor.open(astronaut),))
-    wish = {**app.remember(state), **sliders(Smiling=1)}
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    wish = {**visitors.remember(state), **sliders(Smiling=1)}
     draw = component(page, "stage").draw
     with ThreadPoolExecutor(32) as crowd:
         frames = set(crowd.map(lambda _: draw(wish), range(64)))
-    assert most <= app.CORES
+    assert most <= visitors.CORES
     assert len(frames) == 1
 
 
 def test_a_large_photograph_is_kept_smaller(editor, astronaut, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     astronaut.save(path)
-    assert app.open_faces(editor, str(path))[0].photo.size == (512, 512)
-    monkeypatch.setattr(app, "MAX_PHOTO", 400 * 400)
-    face = app.open_faces(editor, str(path))[0]
+    assert visitors.open_faces(editor, str(path))[0].photo.size == (512, 512)
+    monkeypatch.setattr(visitors, "MAX_PHOTO", 400 * 400)
+    face = visitors.open_faces(editor, str(path))[0]
     assert face.photo.size == (400, 400)
-    assert face.warning == app.SHRUNK
+    assert face.warning == visitors.SHRUNK
 
 
 def test_bad_uploads_raise_what_the_page_turns_into_sentences(editor, tmp_path):
@@ -159,9 +160,9 @@ def test_bad_uploads_raise_what_the_page_turns_into_sentences(editor, tmp_path):
     empty.touch()
     Image.new("RGB", (200, 200), "gray").save(plain)
     with pytest.raises(BadImage, match="empty"):
-        app.open_faces(editor, str(empty))
+        visitors.open_faces(editor, str(empty))
     with pytest.raises(FaceNotFound, match="No face"):
-        app.open_faces(editor, str(plain))
+        visitors.open_faces(editor, str(plain))
 
 
 @pytest.mark.parametrize(("file", "ending"), [("JPEG", "jpg"), ("PNG", "png")])
@@ -170,25 +171,25 @@ def test_downloads_keep_size_format_and_profile(editor, astronaut, tmp_path, fil
     source = tmp_path / f"source.{ending}"
     astronaut.resize((600, 600)).save(source, file, icc_profile=profile, quality=95)
     face = editor.open(source)
-    whole = Image.open(app.download(editor, face, {}, 1.0, whole=True))
+    whole = Image.open(visitors.download(editor, face, {}, 1.0, whole=True))
     assert (whole.format, whole.size) == (file, (600, 600))
     assert whole.info["icc_profile"] == profile
     assert np.abs(np.asarray(whole).astype(int) - np.asarray(face.photo)).mean() < 2
-    crop = Image.open(app.download(editor, face, {}, 1.0))
+    crop = Image.open(visitors.download(editor, face, {}, 1.0))
     assert crop.format == "PNG"
     assert np.array_equal(np.asarray(crop), face.crop)  # unedited: the photograph's own pixels
 
 
 def test_a_drawn_face_downloads_as_it_was_shown(editor):
     face = editor.face_of(editor.draw(1, seed=0))
-    saved = np.asarray(Image.open(app.download(editor, face, {"Smiling": 2.0}, 1.0)))
-    assert np.array_equal(saved, editor.preview(face, {"Smiling": 2.0}, None, app.SIZE))
+    saved = np.asarray(Image.open(visitors.download(editor, face, {"Smiling": 2.0}, 1.0)))
+    assert np.array_equal(saved, editor.preview(face, {"Smiling": 2.0}, None, visitors.SIZE))
 
 
 @pytest.fixture(scope="module")
 def client(editor):
     gradio_client = pytest.importorskip("gradio_client")
-    page = app.build(editor)
+    page = build(editor)
     options = app.launch_options()
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **options)
     yield gradio_client.Client(address, verbose=False)

@@ -1,0 +1,64 @@
+"""The page: tabs of widgets, and what they call.
+
+What is done to a face is done by `vaegan.editor`.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from page.api import endpoint
+from page.edit import edit_tab
+from page.morph import morph_tab
+from page.random_faces import random_tab
+from page.visitors import CORES
+from page.widgets import html
+from vaegan.editor import Editor
+
+
+def build(editor: Editor) -> gr.Blocks:
+    """The page for one model."""
+    # Uploads and downloads are swept away half an hour after they were made.
+    with gr.Blocks(title="Face editor", analytics_enabled=False, delete_cache=(300, 1800)) as page:
+        html(HEADER)
+        with gr.Tabs(selected="edit") as tabs:
+            with gr.Tab("Edit", id="edit"):
+                outputs, show = edit_tab(editor)
+            with gr.Tab("Morph", id="morph"):
+                morph_tab(editor)
+            with gr.Tab("Random faces", id="random"):
+                random_tab(editor, tabs, outputs, show)
+        with gr.Accordion("What is this?", open=False, elem_id="about"):
+            gr.Markdown(ABOUT)
+        endpoint(editor)
+    return page.queue(default_concurrency_limit=CORES)
+
+
+HEADER = """
+<header>
+    <h1>Face editor</h1>
+    <p>Choose a face, move a slider, and watch it change.</p>
+</header>
+"""
+
+ABOUT = """
+**What happens here.** A small neural network, a VAE-GAN, has looked at many portraits and learned
+to describe a face by a short list of numbers, called **z**. Its *encoder* turns a photograph into
+z, and its *decoder* turns z back into a picture. Directions in z have meanings, found by comparing
+faces that smile with faces that do not, faces with and without eyeglasses, and so on. A slider
+adds some of such a direction to z; then the decoder draws the face again.
+
+**Why is the reconstruction softer than the photograph?** All it knows of your face are those few
+numbers, and it draws them at a small size. Pores, single hairs and the background do not fit in.
+So the edit is laid over your photograph, which keeps its own texture; *Texture: Decoder* shows
+what the network alone makes of it. Press and hold the large picture to see the face as it was.
+
+**What it gets wrong.** It learned from portraits of celebrities, and repeats what is common among
+them: a slider moves more than its name says (eyeglasses add age), and faces unlike those come out
+worse. "Male" and "Young" are how people labelled pictures, and say nothing about anyone's
+identity.
+
+**Please be fair.** Edit faces of people who agree to it, and say so when you share a picture: an
+edit is not a photograph, and must not be passed off as one. Your photograph stays on the machine
+that runs this page, for you alone, and is forgotten after a while.
+"""
