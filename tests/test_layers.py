@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"config", "losses", "images", "files", "distributed"},
-    {"networks", "align", "augment"},
+    {"networks", "align", "augment", "eigenfaces"},
     {"models", "data"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},

@@ -63,6 +63,7 @@ class ModelConfig(_Config):
     model: str = "vaegan"
     resolution: int = 64
     latent_dim: int = 256
+    eigenface_side: int = 32  # of the pictures that the linear paths see; 0: no linear paths
 
     encoder_widths: tuple[int, ...] = (32, 64, 160, 320)
     encoder_kernels: tuple[int, ...] = (5, 4, 4, 4)
@@ -90,6 +91,8 @@ class ModelConfig(_Config):
             raise ConfigError(f"The resolution is 32, 64 or 128 pixels, not {self.resolution}.")
         if len(self.encoder_kernels) != len(self.encoder_widths):
             raise ConfigError("Every encoder convolution needs one width and one kernel size.")
+        if self.eigenface_side and self.resolution % self.eigenface_side:
+            raise ConfigError("The pictures' side is not a multiple of the eigenfaces'.")
         if self.decoder_upsampling not in ("shuffle", "transposed"):
             raise ConfigError(f"The decoder cannot upsample by {self.decoder_upsampling!r}.")
         if not all(0 <= layer < len(self.discriminator_widths) for layer in self.feature_layers):
@@ -114,14 +117,14 @@ class TrainConfig(_Config):
     clip_norm: float = 10.0  # 0: no clipping
     ema_decay: float = 0.999
 
-    pixel_weight: float = 4.0
+    pixel_weight: float = 3.0
     feature_weight: float = 4.0
     feature_norm: str = "relative"  # "relative" (L1 over its own mean) | "gaussian" (the paper's)
     adversarial_weight: float = 0.4
     adversarial: str = "hinge"  # "hinge" | "bce"
-    adversary_start: int = 2000  # steps as a plain VAE before the discriminator joins
+    adversary_start: int = 0  # steps as a plain VAE before the discriminator joins
     kl_weight: float = 0.001
-    kl_warmup: int = 2000  # steps over which the KL's weight rises from 0
+    kl_warmup: int = 0  # steps over which the KL's weight rises from 0
     gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
@@ -146,6 +149,7 @@ class TrainConfig(_Config):
 
 LARSEN_2016_MODEL = ModelConfig(
     latent_dim=128,
+    eigenface_side=0,
     encoder_widths=(64, 128, 256),
     encoder_kernels=(5, 5, 5),
     encoder_hidden=2048,

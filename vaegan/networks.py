@@ -1,5 +1,8 @@
 """Encoder, decoder and discriminator: plain stacks of convolutions, built from a `ModelConfig`.
 
+Encoder and decoder may have a linear path beside the convolutions, between z and a small picture:
+see `vaegan.eigenfaces`.
+
 Pictures are (N, 3, R, R) in [-1, 1]; latents are (N, latent_dim). Which weights belong to which
 loss is the business of `vaegan.models`; nothing here knows how it is trained.
 """
@@ -10,6 +13,7 @@ import copy
 import itertools
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -44,12 +48,18 @@ class Encoder(nn.Module):
         )
         self.mu = nn.Linear(config.encoder_hidden, config.latent_dim)
         self.logvar = nn.Linear(config.encoder_hidden, config.latent_dim) if variational else None
+        self.eigenface_side = side = config.eigenface_side
+        self.eigenfaces = nn.Linear(3 * side**2, config.latent_dim) if side else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """x: (N, 3, R, R) in [-1, 1] → mu and logvar (or None), each (N, latent_dim)."""
         h = self.hidden(self.convolutions(x))
+        mu = self.mu(h)
+        if self.eigenfaces is not None:
+            small = F.avg_pool2d(x, x.shape[-1] // self.eigenface_side)
+            mu = mu + self.eigenfaces(small.flatten(1))
         logvar = self.logvar(h).clamp(*LOGVAR_RANGE) if self.variational else None
-        return self.mu(h), logvar
+        return mu, logvar
 
 
 class Decoder(nn.Module):
@@ -83,10 +93,21 @@ class Decoder(nn.Module):
         else:
             layers += [nn.Conv2d(widths[-1], 3, 5, padding=2)]
         self.convolutions = nn.Sequential(*layers)
+        self.eigenface_side = side = config.eigenface_side
+        self.eigenfaces = nn.Linear(config.latent_dim, 3 * side**2) if side else None
+
+    @property
+    def colour(self) -> nn.Conv2d:
+        """The last convolution."""
+        return [layer for layer in self.convolutions if isinstance(layer, nn.Conv2d)][-1]
 
     def forward(self, z: Tensor) -> Tensor:
         """z: (N, latent_dim) → x: (N, 3, R, R) in [-1, 1]."""
-        return self.convolutions(self.project(z).unflatten(1, self.start)).tanh()
+        h = self.convolutions(self.project(z).unflatten(1, self.start))
+        if self.eigenfaces is not None:
+            small = self.eigenfaces(z).unflatten(1, (3, self.eigenface_side, self.eigenface_side))
+            h = h + F.interpolate(small, h.shape[-2:], mode="bilinear")
+        return h.tanh()
 
 
 class Discriminator(nn.Module):

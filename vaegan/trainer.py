@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vaegan import checkpoint, distributed, files, images
+from vaegan import checkpoint, distributed, eigenfaces, files, images
 from vaegan.augment import flip
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
@@ -25,6 +25,7 @@ from vaegan.distributed import Draws
 from vaegan.models import Model, Step, build
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+COMPONENTS = 8192  # faces, about, whose principal components training begins with
 LOG_EVERY = 50  # steps between two lines of the metrics file
 RUNAWAY = 1e4  # a loss beyond this is a divergence; healthy ones stay below a few hundred
 
@@ -85,6 +86,9 @@ class Trainer:
             )
         torch.manual_seed(self.config.seed)
         self.model = build(model_config).to(self.device, memory_format=torch.channels_last)
+        if not (saved or init):
+            some = self.train_set[:: max(1, len(self.train_set) // COMPONENTS)]
+            eigenfaces.initialise(self.model.networks, images.to_float(some))
         for name, network in (init or {}).items():
             self.model.networks[name].load_state_dict(network.state_dict())
         distributed.broadcast(self.model)
