@@ -110,6 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
             # What is trained already needs no warm-up, which would only blur it.
             train_config = dataclasses.replace(train_config, adversary_start=0, kl_warmup=0)
         faces = data.load(flags.data, resolution=model_config.resolution)
+        if not init and train_config.attribute_weight:
+            names = attributes.offered(faces.attribute_names)
+            model_config = dataclasses.replace(model_config, attributes=names)
         with distributed.process_group(flags.device):
             trainer = Trainer(model_config, train_config, faces, flags.out, flags.device, init)
             if trainer.step:

@@ -15,7 +15,7 @@ def test_shapes_and_ranges(preset, resolution):
     drawn = Decoder(config)(mu)
     assert drawn.shape == x.shape
     assert drawn.abs().max() <= 1
-    scores, features = Discriminator(config)(drawn)
+    scores, features, _ = Discriminator(config)(drawn)
     assert scores.shape == (4,)
     assert [f.shape[1] for f in features] == [
         config.discriminator_widths[layer] for layer in config.feature_layers

@@ -146,7 +146,9 @@ def test_one_epoch_sees_every_face_once(tiny_model, tiny_training, drawn_faces, 
     seen = []
     for step in range(6):  # 48 training faces in batches of 8
         run.step = step
-        seen.append(run._batch(None))
+        x, labels = run._batch(None)
+        assert len(labels) == len(x)
+        seen.append(x)
     rows = torch.cat(seen).flatten(1)
     assert len(torch.unique(rows, dim=0)) == len(torch.unique(run.train_set.flatten(1), dim=0))
 

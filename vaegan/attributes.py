@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ SLIDERS: dict[str, Slider] = {
     "Rosy_Cheeks": Slider("Rosy cheeks", "Makeup and skin"),
     "Pale_Skin": Slider("Pale skin", "Makeup and skin"),
 }
+
+
+def offered(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `names` that have a slider; where none has, as in another data set, all."""
+    names = tuple(names)
+    return tuple(name for name in names if name in SLIDERS) or names
 
 
 @dataclass(frozen=True)

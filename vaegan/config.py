@@ -47,7 +47,7 @@ def _typed(template: _Config, key: str, value: Any) -> Any:
     """`value` in the type of the default of `key`; JSON knows no tuples and writes 1.0 as 1."""
     default = getattr(template, key)
     if isinstance(default, tuple) and isinstance(value, list):
-        if all(type(item) is int for item in value):
+        if all(type(item) is int for item in value) or all(type(item) is str for item in value):
             return tuple(value)
     elif isinstance(default, float) and type(value) in (int, float):
         return float(value)
@@ -64,6 +64,7 @@ class ModelConfig(_Config):
     resolution: int = 64
     latent_dim: int = 256
     eigenface_side: int = 32  # of the pictures that the linear paths see; 0: no linear paths
+    attributes: tuple[str, ...] = ()  # that the discriminator names and the decoder edits
 
     encoder_widths: tuple[int, ...] = (32, 64, 160, 320)
     encoder_kernels: tuple[int, ...] = (5, 4, 4, 4)
@@ -128,6 +129,9 @@ class TrainConfig(_Config):
     gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
+    attribute_weight: float = 1.0  # of naming attributes, where the model has any
+    edit_weight: float = 1.0  # of edits doing what they say and nothing else
+    edits: float = 0.5  # edited reconstructions per photograph; 0 leaves them out
 
     flip: bool = True
     augment: bool = True  # DiffAugment (colour, translation, cutout) before the discriminator
@@ -178,6 +182,8 @@ LARSEN_2016_TRAIN = TrainConfig(
     adversary_start=0,
     kl_weight=1.0,
     kl_warmup=0,
+    attribute_weight=0.0,
+    edits=0.0,
     gamma=1e-6,
     prior_samples=1.0,
     equilibrium_margin=0.35,

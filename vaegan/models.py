@@ -17,9 +17,13 @@ from vaegan import distributed, losses
 from vaegan.augment import DRAWS, diff_augment
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.distributed import Draws
-from vaegan.networks import Decoder, Discriminator, Encoder
+from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
 
 Phase = dict[str, Tensor]
+STRONGEST = 3.0  # slider position up to which edits are trained
+LOCAL = 2.0  # weight of an edit's change of pixels: what need not change should not
+RELATED = 0.5  # labels that correlate above this may change together
+RIDGE = 0.1  # on the labels' correlations, whose smallest eigenvalues are noise
 EQUILIBRIUM = 0.68  # the discriminator's loss when it can tell nothing: about log 2
 
 
@@ -30,6 +34,7 @@ class Step:
     number: int
     config: TrainConfig
     draws: Draws
+    labels: Tensor | None = None  # (N, A): 1, -1, 0 for unknown; for models with attributes
     log: dict[str, Tensor] = field(default_factory=dict)  # detached scalars, for the metrics file
 
 
@@ -94,12 +99,10 @@ class GAN(Model):
         x_hat = self.decoder(step.draws.normal(len(x), self.config.latent_dim))
         judge = Judge(self.discriminator, step)
         u, u_hat = judge.draw(len(x)), judge.draw(len(x))
-        real, _ = judge(x, u)
-        fake, _ = judge(x_hat.detach(), u_hat)
-        yield {"discriminator": judge.against(real, [fake])}
+        real, fake = judge(x, u), judge(x_hat.detach(), u_hat)
+        yield {"discriminator": judge.against(real.score, [fake.score])}
 
-        fake, _ = judge(x_hat, u_hat)
-        yield {"decoder": judge.fooled_by([fake])}
+        yield {"decoder": judge.fooled_by([judge(x_hat, u_hat).score])}
 
 
 class VAEGAN(Model):
@@ -110,6 +113,11 @@ class VAEGAN(Model):
     γ · reconstruction + the wish to fool the discriminator. Reconstruction is measured in pixels
     and in the discriminator's features. The adversarial loss never reaches the encoder, and the
     feature loss never the discriminator.
+
+    Where the model has attributes, it is also trained to be edited (in the manner of He et al.
+    2019, AttGAN): the discriminator learns to name the attributes of labelled photographs, a
+    reconstruction must keep what its photograph is named, and the decoder and its directions
+    learn that Dec(z + s · direction) changes one attribute and leaves the others.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -117,6 +125,29 @@ class VAEGAN(Model):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.discriminator = Discriminator(config)
+        count = len(config.attributes)
+        # Of the training labels: how many faces have each, and which go together in life.
+        self.register_buffer("shares", torch.full((count,), 0.5))
+        self.register_buffer("related", torch.eye(count, dtype=torch.bool))
+
+    @torch.no_grad()
+    def begin(self, mu: Tensor, labels: Tensor) -> None:
+        """Takes what training needs to know of the labels; edits begin at least squares.
+
+        Args:
+            mu: (N, latent_dim) of labelled training faces. labels: (N, A): 1, -1, 0 for unknown.
+        """
+        self.shares.copy_((labels > 0).sum(dim=0) / (labels != 0).sum(dim=0).clamp_min(1))
+        y = labels.to(mu)
+        y = (y - y.mean(dim=0)) / y.std(dim=0).clamp_min(1e-6)
+        correlation = y.T @ y / len(y)
+        self.related |= correlation.abs() > RELATED
+        if self.decoder.directions.any():  # it was edited before
+            return
+        ridge = RIDGE * torch.eye(y.shape[1]).to(mu)
+        slopes = torch.linalg.solve(correlation + ridge, y.T @ (mu - mu.mean(dim=0)) / len(y))
+        # From one side to the other is two units of a label.
+        self.decoder.directions.copy_(2 * slopes / labels.to(mu).std(dim=0).clamp_min(0.2)[:, None])
 
     def phases(self, x: Tensor, step: Step) -> Iterator[Phase]:
         config, n = step.config, len(x)
@@ -126,28 +157,74 @@ class VAEGAN(Model):
             yield variational_phase(x, self.decoder(z), mu, logvar, step)
             return
 
-        # One pass through the decoder for both kinds of fake, so that they share batch statistics.
+        edit = self._draw_edit(n, step)
         z_p = step.draws.normal(round(n * config.prior_samples), self.config.latent_dim)
-        fakes = self.decoder(torch.cat([z, z_p])).split([n, len(z_p)])
-        fakes = [fake for fake in fakes if len(fake)]
+        # One pass through the decoder for all kinds of fake, so that they share batch statistics.
+        x_tilde, x_edit, x_hat = self.decoder(torch.cat([z, edit.of(z), z_p])).split(
+            [n, len(edit), len(z_p)]
+        )
+        seen_edit = edit.as_seen(x, x_tilde, x_edit)
         judge = Judge(self.discriminator, step)
-        draws = [judge.draw(len(fake)) for fake in fakes]
+        u = judge.draw(n)
+        # An edit is looked at like its photograph, so that they can be compared.
+        fakes = [(x_tilde, u), (seen_edit, u[: len(edit)]), (x_hat, judge.draw(len(x_hat)))]
+        fakes = [(fake, draws) for fake, draws in fakes if len(fake)]
 
-        real, _ = judge(x, draws[0])
-        scores = [judge(fake.detach(), u)[0] for fake, u in zip(fakes, draws, strict=True)]
-        train_discriminator, train_decoder = judge.gate(real, scores)
+        real = judge(x, u)
+        scores = [judge(fake.detach(), draws).score for fake, draws in fakes]
+        train_discriminator, train_decoder = judge.gate(real.score, scores)
         if train_discriminator:
-            yield {"discriminator": judge.against(real, scores)}
+            loss = judge.against(real.score, scores)
+            yield {"discriminator": loss + judge.naming(real, self.shares)}
 
         with torch.no_grad():
-            _, features = judge(x, draws[0])
-        judged = [judge(fake, u) for fake, u in zip(fakes, draws, strict=True)]
-        reconstruction = judge.reconstruction(x, fakes[0], features, judged[0][1])
+            real = judge(x, u)
+        judged = [judge(fake, draws) for fake, draws in fakes]
+        reconstruction = judge.reconstruction(x, x_tilde, real, judged[0])
         phase = {"encoder": reconstruction + weighted_kl(mu, logvar, step)}
         if train_decoder:
-            fooling = judge.fooled_by([score for score, _ in judged])
+            fooling = judge.fooled_by([verdict.score for verdict in judged])
             phase["decoder"] = config.gamma * reconstruction + config.adversarial_weight * fooling
+            if len(edit):
+                change = losses.pixel_loss(x_edit, x_tilde[: len(edit)].detach())
+                kept = judge.edited(real, judged[1], edit, self.related)
+                phase["decoder"] = phase["decoder"] + config.edit_weight * (kept + LOCAL * change)
         yield phase
+
+    def _draw_edit(self, n: int, step: Step) -> Edit:
+        count = len(self.config.attributes)
+        u = step.draws.uniform(round(n * step.config.edits) if count else 0, 2)
+        index = (u[:, 0] * count).long()
+        return Edit(index, STRONGEST * (2 * u[:, 1] - 1), self.decoder.directions)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Random edits of a batch's first M pictures.
+
+    index: (M,), the attributes. strength: (M,), slider positions. directions: (A, latent_dim).
+    """
+
+    index: Tensor
+    strength: Tensor
+    directions: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def of(self, z: Tensor) -> Tensor:
+        """z: (N, latent_dim) → the edited (M, latent_dim)."""
+        if self.directions is None:
+            return z[:0]
+        return z[: len(self)] + self.strength.unsqueeze(1) * self.directions[self.index]
+
+    def as_seen(self, x: Tensor, x_tilde: Tensor, x_edit: Tensor) -> Tensor:
+        """What people look at, (M, 3, R, R): the edit itself, or in every other row the
+        photograph with the edit's difference laid over it."""
+        m = len(self)
+        over_photograph = (x[:m] + x_edit - x_tilde[:m]).clamp(-1, 1)
+        odd = torch.arange(m, device=x.device).view(-1, 1, 1, 1) % 2 == 1
+        return torch.where(odd, over_photograph, x_edit)
 
 
 class Judge:
@@ -161,9 +238,9 @@ class Judge:
         """Random numbers for the augmentation of n pictures."""
         return self.step.draws.uniform(n, DRAWS)
 
-    def __call__(self, x: Tensor, u: Tensor) -> tuple[Tensor, list[Tensor]]:
-        scores, features = self.discriminator(diff_augment(x, u) if self.step.config.augment else x)
-        return scores.float(), features
+    def __call__(self, x: Tensor, u: Tensor) -> Verdict:
+        verdict = self.discriminator(diff_augment(x, u) if self.step.config.augment else x)
+        return verdict._replace(score=verdict.score.float())
 
     def against(self, real: Tensor, fakes: list[Tensor]) -> Tensor:
         """The discriminator's loss: photographs up, fakes down."""
@@ -179,16 +256,34 @@ class Judge:
         self.step.log["adversarial"] = loss.detach()
         return loss
 
-    def reconstruction(
-        self, x: Tensor, x_tilde: Tensor, features: list[Tensor], features_tilde: list[Tensor]
-    ) -> Tensor:
-        """The weighted sum of pixel and feature loss."""
+    def naming(self, real: Verdict, shares: Tensor) -> Tensor | float:
+        """The discriminator's loss for the attributes that it names in photographs."""
+        if real.attributes is None or self.step.labels is None:
+            return 0.0
+        loss = losses.naming_loss(real.attributes, self.step.labels, shares)
+        self.step.log["naming"] = loss.detach()
+        return self.step.config.attribute_weight * loss
+
+    def reconstruction(self, x: Tensor, x_tilde: Tensor, real: Verdict, tilde: Verdict) -> Tensor:
+        """The weighted sum of pixel, feature and attribute loss."""
         config = self.step.config
         pixel = losses.pixel_loss(x_tilde, x)
-        feature = losses.FEATURE_LOSSES[config.feature_norm](features_tilde, features)
+        feature = losses.FEATURE_LOSSES[config.feature_norm](tilde.features, real.features)
         self.step.log["pixel"] = pixel.detach()
         self.step.log["feature"] = feature.detach()
-        return config.pixel_weight * pixel + config.feature_weight * feature
+        total = config.pixel_weight * pixel + config.feature_weight * feature
+        if real.attributes is None:
+            return total
+        likeness = losses.likeness_loss(tilde.attributes, real.attributes)
+        self.step.log["likeness"] = likeness.detach()
+        return total + config.attribute_weight * likeness
+
+    def edited(self, real: Verdict, after: Verdict, edit: Edit, related: Tensor) -> Tensor:
+        """The decoder's loss for edits that must do what they say."""
+        before = real.attributes[: len(edit)]
+        loss = losses.edit_loss(after.attributes, before, edit.index, edit.strength, related)
+        self.step.log["edit"] = loss.detach()
+        return loss
 
     def gate(self, real: Tensor, fakes: list[Tensor]) -> tuple[bool, bool]:
         """Whether discriminator and decoder train: neither may run away from the other.

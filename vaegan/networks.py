@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(x | z), which is also the generator of the GAN."""
+    """p(x | z), which is also the generator of the GAN.
+
+    directions: (A, latent_dim), what a slider of each attribute adds to z at 1; or None
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -95,6 +99,9 @@ class Decoder(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.eigenface_side = side = config.eigenface_side
         self.eigenfaces = nn.Linear(config.latent_dim, 3 * side**2) if side else None
+        count = len(config.attributes)
+        directions = nn.Parameter(torch.zeros(count, config.latent_dim)) if count else None
+        self.register_parameter("directions", directions)
 
     @property
     def colour(self) -> nn.Conv2d:
@@ -110,8 +117,25 @@ class Decoder(nn.Module):
         return h.tanh()
 
 
+class Verdict(NamedTuple):
+    """What a discriminator says of N pictures.
+
+    score: (N,), a logit: photograph or fake
+    features: hidden layers, one (N, C, H, W) each
+    attributes: (N, A), logits; or None
+    """
+
+    score: Tensor
+    features: list[Tensor]
+    attributes: Tensor | None
+
+
 class Discriminator(nn.Module):
-    """Tells photographs from fakes, and lends its hidden layers as a measure of likeness."""
+    """Tells photographs from fakes, and lends its hidden layers as a measure of likeness.
+
+    Where the model has attributes it also names them (Odena et al. 2017), so that its hidden
+    layers see what people see, and an edit can be held to what it says.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -141,16 +165,21 @@ class Discriminator(nn.Module):
             self.score.extend([normalise(nn.Linear(size, hidden)), *norm])
             self.score.append(nn.LeakyReLU(config.slope))
         self.score.append(normalise(nn.Linear(hidden or size, 1)))
+        self.attributes = None
+        if config.attributes:
+            count = len(config.attributes)
+            self.attributes = nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, count))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """x: (N, 3, R, R) in [-1, 1] → scores (N,), logits; features, one (N, C, H, W) a layer."""
+    def forward(self, x: Tensor) -> Verdict:
+        """x: (N, 3, R, R) in [-1, 1]."""
         h = self.stem(x)
         features = []
         for layer, block in enumerate(self.blocks):
             h = block(h)
             if layer in self.feature_layers:
                 features.append(h)
-        return self.score(self.deviation(h)).squeeze(1), features
+        named = None if self.attributes is None else self.attributes(h)
+        return Verdict(self.score(self.deviation(h)).squeeze(1), features, named)
 
 
 class MinibatchDeviation(nn.Module):

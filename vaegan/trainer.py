@@ -74,7 +74,9 @@ class Trainer:
             steps = train_config.steps
             train_config = replace(TrainConfig.from_dict(saved["train_config"]), steps=steps)
         self.config = train_config
-        self.train_set = faces.subset("train").images.to(self.device)
+        train = faces.subset("train")
+        self.train_set = train.images.to(self.device)
+        self.labels = _labels(train, model_config.attributes).to(self.device)
         self.grid_set = faces.subset("validation").images[:32].to(self.device)
         local = self.config.batch_size // distributed.world_size()
         if local * distributed.world_size() != self.config.batch_size:
@@ -91,6 +93,8 @@ class Trainer:
             eigenfaces.initialise(self.model.networks, images.to_float(some))
         for name, network in (init or {}).items():
             self.model.networks[name].load_state_dict(network.state_dict())
+        if model_config.attributes and not saved:
+            self._begin_labels()
         distributed.broadcast(self.model)
         self.optimizers = {
             name: _optimizer(network, self.config) for name, network in self.model.networks.items()
@@ -142,8 +146,8 @@ class Trainer:
     def train_step(self) -> dict[str, Tensor]:
         """One batch through all phases of the model; returns the logged scalars."""
         draws = Draws(self.config.seed, self.step, self.device)
-        x = self._batch(draws)
-        step = Step(self.step, self.config, draws)
+        x, labels = self._batch(draws)
+        step = Step(self.step, self.config, draws, labels)
         self._set_learning_rate()
         phases = self.model.phases(x, step)
         while (phase := self._next(phases)) is not None:
@@ -175,8 +179,11 @@ class Trainer:
             self.optimizers[name].step()
             self.optimizers[name].zero_grad()
 
-    def _batch(self, draws: Draws) -> Tensor:
-        """This process's rows of global batch number `step`; every epoch has its own order."""
+    def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Pictures and labels: this process's rows of global batch number `step`.
+
+        Every epoch has its own order.
+        """
         count, size = len(self.train_set), self.config.batch_size
         epoch, place = divmod(self.step, count // size)
         seed = self.config.seed * 1_000_003 + epoch
@@ -185,7 +192,18 @@ class Trainer:
         start = place * size + distributed.rank() * local
         rows = order[start : start + local].to(self.device)
         x = images.to_float(self.train_set[rows]).contiguous(memory_format=torch.channels_last)
-        return flip(x, draws.uniform(local, 1)) if self.config.flip else x
+        x = flip(x, draws.uniform(local, 1)) if self.config.flip else x
+        return x, self.labels[rows]
+
+    @torch.no_grad()
+    def _begin_labels(self) -> None:
+        known = self.labels.any(dim=1)
+        if not known.any():
+            return
+        encoder = self.model.eval().networks["encoder"]
+        batches = self.train_set[known].split(256)
+        mu = torch.cat([encoder(images.to_float(batch))[0] for batch in batches])
+        self.model.train().begin(mu, self.labels[known])
 
     def _set_learning_rate(self) -> None:
         rate = self.config.learning_rate * learning_rate_factor(self.step, self.config)
@@ -214,7 +232,11 @@ class Trainer:
             return self.config.precision != "float32"
         if self.device.type != "cpu" or distributed.world_size() > 1:
             return False
-        return _autocast_wins(self.model, self.train_set[: self.config.batch_size], self.config)
+        batch = slice(self.config.batch_size)
+        step = Step(
+            self.config.adversary_start, self.config, Draws(0, 0, self.device), self.labels[batch]
+        )
+        return _autocast_wins(self.model, self.train_set[batch], step)
 
     # ------------------------------------------------------------ state
 
@@ -352,11 +374,19 @@ def _optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Opt
     )
 
 
-def _autocast_wins(model: Model, batch: Tensor, config: TrainConfig) -> bool:
+def _labels(faces: FaceSet, names: tuple[str, ...]) -> Tensor:
+    """(N, A) int8 in the order of `names`; 0, unknown, where the set does not have one."""
+    labels = torch.zeros(len(faces), len(names), dtype=torch.int8)
+    for column, name in enumerate(names):
+        if name in faces.attribute_names:
+            labels[:, column] = faces.attributes[:, faces.attribute_names.index(name)]
+    return labels
+
+
+def _autocast_wins(model: Model, batch: Tensor, step: Step) -> bool:
     """Times the forward and backward pass of every network in both precisions, on copies."""
     model = copy.deepcopy(model)
     x = images.to_float(batch).contiguous(memory_format=torch.channels_last)
-    step = Step(config.adversary_start, config, Draws(0, 0, torch.device("cpu")))
 
     def seconds(enabled: bool) -> float:
         times = []
