@@ -71,3 +71,57 @@ def test_binary_cross_entropy():
     sure = torch.full((4,), 50.0)
     assert losses.discriminator_bce(sure, [-sure]).item() == pytest.approx(0, abs=1e-6)
     assert losses.decoder_bce([-sure]).item() == pytest.approx(50)
+
+
+def test_naming_weighs_both_sides_of_an_attribute_alike():
+    logits = torch.zeros(4, 1)
+    labels = torch.tensor([[1], [-1], [-1], [-1]])
+    # One in four has it: 2 · log 2 for it, 3 · 2/3 · log 2 for the others, over four labels.
+    loss = losses.naming_loss(logits, labels, torch.tensor([0.25]))
+    assert loss.item() == pytest.approx(math.log(2))
+
+
+def test_naming_ignores_what_is_unknown():
+    logits = torch.tensor([[50.0, 3.0], [-50.0, -3.0]])
+    labels = torch.tensor([[1, 0], [-1, 0]], dtype=torch.int8)
+    shares = torch.tensor([0.5, 0.5])
+    assert losses.naming_loss(logits, labels, shares).item() == pytest.approx(0, abs=1e-6)
+    assert losses.naming_loss(logits, 0 * labels, shares).item() == 0
+
+
+def test_likeness_is_the_cross_entropy_under_the_photograph():
+    logits = torch.tensor([[0.0, 100.0]])
+    loss = losses.likeness_loss(torch.tensor([[0.0, 0.0]]), logits)
+    assert loss.item() == pytest.approx(math.log(2))
+    assert losses.likeness_loss(logits, logits).item() == pytest.approx(0.5 * math.log(2))
+
+
+def certain(*signs: int) -> torch.Tensor:
+    """Logits that leave no doubt."""
+    return 100.0 * torch.tensor([signs])
+
+
+def test_a_whole_edit_turns_its_attribute_and_leaves_the_others():
+    before, related = certain(-1, 1, -1), torch.eye(3, dtype=torch.bool)
+    index, strength = torch.tensor([0]), torch.tensor([losses.SURE])
+    done = losses.edit_loss(certain(1, 1, -1), before, index, strength, related)
+    assert done.item() == pytest.approx(0)
+    assert losses.edit_loss(before, before, index, strength, related).item() == pytest.approx(100)
+    # One of the two others turned: half of a hundred, `OTHERS` times.
+    leaked = losses.edit_loss(certain(1, -1, -1), before, index, strength, related)
+    assert leaked.item() == pytest.approx(losses.OTHERS * 50)
+    related[0, 1] = True
+    excused = losses.edit_loss(certain(1, -1, -1), before, index, strength, related)
+    assert excused.item() == pytest.approx(0)
+
+
+def test_half_an_edit_stands_on_the_border():
+    before, index, half = certain(-1), torch.tensor([0]), torch.tensor([losses.SURE / 2])
+    related = torch.ones(1, 1, dtype=torch.bool)
+    below, on, above = (
+        losses.edit_loss(torch.tensor([[logit]]), before, index, half, related).item()
+        for logit in (-1.0, 0.0, 1.0)
+    )
+    assert on == pytest.approx(math.log(2))
+    assert below == pytest.approx(above)
+    assert below > on

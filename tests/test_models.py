@@ -8,7 +8,7 @@ import torch
 from tests.conftest import TINY_MODEL as TINY
 from vaegan.config import MODELS, PRESETS, ModelConfig, TrainConfig, at_resolution
 from vaegan.distributed import Draws
-from vaegan.models import Judge, Step, build, reparametrize
+from vaegan.models import Edit, Judge, Step, build, reparametrize
 
 TRAINING = TrainConfig(batch_size=4, adversary_start=0, kl_warmup=0)
 CPU = torch.device("cpu")
@@ -146,3 +146,62 @@ def test_reparametrization_has_the_asked_for_moments():
     z = reparametrize(mu, logvar, Draws(0, 0, CPU))
     torch.testing.assert_close(z.mean(0), torch.full((2,), 3.0), atol=0.05, rtol=0)
     torch.testing.assert_close(z.std(0), torch.full((2,), 0.5).exp(), atol=0.05, rtol=0)
+
+
+ATTRIBUTES = dataclasses.replace(TINY, attributes=("Smiling", "Male", "Young"))
+
+
+def test_edits_teach_decoder_and_directions_and_never_the_encoder():
+    weak = gradients(ATTRIBUTES, edit_weight=0.0)
+    strong = gradients(ATTRIBUTES, edit_weight=50.0)
+    assert same(weak["encoder"], strong["encoder"])
+    assert same(weak["discriminator"], strong["discriminator"])
+    assert not same(weak["decoder"], strong["decoder"])
+    model = build(ATTRIBUTES)
+    step = Step(0, dataclasses.replace(TRAINING, edits=1.0), Draws(0, 0, CPU))
+    *_, phase = model.phases(pictures(), step)
+    (reached,) = torch.autograd.grad(phase["decoder"], [model.decoder.directions])
+    assert reached.abs().sum() > 0
+
+
+def test_labels_teach_the_discriminator_only():
+    model, x = build(ATTRIBUTES), pictures()
+    labels = torch.tensor([[1, -1, 0]] * 4)
+    found = {}
+    for given in (None, labels):
+        step = Step(0, TRAINING, Draws(0, 0, CPU), given)
+        phase = next(model.phases(x, step))
+        assert list(phase) == ["discriminator"]
+        head = model.discriminator.attributes[-1].weight
+        (found[given is None],) = torch.autograd.grad(
+            phase["discriminator"], [head], allow_unused=True, materialize_grads=True
+        )
+    assert not found[True].any()
+    assert found[False][:2].any() and not found[False][2].any()
+
+
+def test_an_edit_is_seen_alone_and_over_the_photograph():
+    x, x_tilde, x_edit = (torch.full((2, 3, 4, 4), level) for level in (0.5, 0.1, 0.4))
+    edit = Edit(torch.zeros(2, dtype=torch.long), torch.ones(2), torch.zeros(1, 8))
+    seen = edit.as_seen(x, x_tilde, x_edit)
+    torch.testing.assert_close(seen[0], torch.full((3, 4, 4), 0.4))
+    torch.testing.assert_close(seen[1], torch.full((3, 4, 4), 0.8))
+
+
+def test_editing_begins_at_the_planted_directions():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (4000, 3), generator=generator) * 2 - 1
+    labels[:, 1] = torch.where(torch.rand(4000, generator=generator) < 0.9, labels[:, 0], -1)
+    planted = torch.randn(3, 8, generator=generator)
+    noise = torch.randn(4000, 8, generator=generator)
+    model = build(ATTRIBUTES)
+    model.begin(labels.float() @ planted / 2 + 0.1 * noise, labels)
+    assert model.related.tolist() == [
+        [True, True, False],
+        [True, True, False],
+        [False, False, True],
+    ]
+    torch.testing.assert_close(model.shares, (labels > 0).float().mean(dim=0))
+    # The third is independent of the others; the first two share some of each other's.
+    found = torch.nn.functional.cosine_similarity(model.decoder.directions, planted)
+    assert found.min() > 0.9

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DRAWS = 7  # uniform numbers that `diff_augment` takes per picture
+DRAWS = 5  # uniform numbers that `diff_augment` takes per picture
 SHIFT = 1 / 8  # largest translation, a share of the side
-CUTOUT = 1 / 2  # side of the square that is cut out, a share of the side
 
 
 def flip(x: Tensor, u: Tensor) -> Tensor:
@@ -17,14 +16,17 @@ def flip(x: Tensor, u: Tensor) -> Tensor:
 
 
 def diff_augment(x: Tensor, u: Tensor) -> Tensor:
-    """Colour, translation and cutout (Zhao et al. 2020), differentiable in x.
+    """Colour and translation (Zhao et al. 2020), differentiable in x.
+
+    Not their cutout: half a face is missing from what the feature loss compares, and attributes
+    are named worse (balanced accuracy 0.68 against 0.73 after equal steps).
 
     Args:
         x: (N, 3, H, W) in [-1, 1]; the result may leave that range.
-        u: (N, 7) in [0, 1). The same u is the same change, so that a photograph and its
+        u: (N, 5) in [0, 1). The same u is the same change, so that a photograph and its
            reconstruction can be compared after it.
     """
-    return _cutout(_translate(_colour(x, u[:, :3]), u[:, 3:5]), u[:, 5:7])
+    return _translate(_colour(x, u[:, :3]), u[:, 3:])
 
 
 def _colour(x: Tensor, u: Tensor) -> Tensor:
@@ -45,13 +47,3 @@ def _translate(x: Tensor, u: Tensor) -> Tensor:
     theta[:, :, 2] = 2 * pixels / size
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid.to(x.dtype), mode="nearest", align_corners=False)
-
-
-def _cutout(x: Tensor, u: Tensor) -> Tensor:
-    """Sets a square to 0 whose centre lies anywhere in the picture."""
-    rows = torch.arange(x.shape[2], device=x.device) / x.shape[2]
-    columns = torch.arange(x.shape[3], device=x.device) / x.shape[3]
-    in_rows = (rows - u[:, :1]).abs() < CUTOUT / 2
-    in_columns = (columns - u[:, 1:]).abs() < CUTOUT / 2
-    hole = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-    return x * ~hole

@@ -129,12 +129,12 @@ class TrainConfig(_Config):
     gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
-    attribute_weight: float = 1.0  # of naming attributes, where the model has any
+    attribute_weight: float = 2.0  # of naming attributes, where the model has any
     edit_weight: float = 1.0  # of edits doing what they say and nothing else
     edits: float = 0.5  # edited reconstructions per photograph; 0 leaves them out
 
     flip: bool = True
-    augment: bool = True  # DiffAugment (colour, translation, cutout) before the discriminator
+    augment: bool = True  # DiffAugment (colour, translation) before the discriminator
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "rmsprop"):

@@ -168,7 +168,12 @@ class Discriminator(nn.Module):
         self.attributes = None
         if config.attributes:
             count = len(config.attributes)
-            self.attributes = nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, count))
+            # Spectral norms leave the features small: naming would take hours to begin.
+            self.attributes = nn.Sequential(
+                nn.GroupNorm(1, channels, affine=False),
+                nn.Flatten(),
+                nn.Linear(channels * side * side, count),
+            )
 
     def forward(self, x: Tensor) -> Verdict:
         """x: (N, 3, R, R) in [-1, 1]."""
