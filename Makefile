@@ -1,12 +1,13 @@
-# make app    installs what is needed into .venv and serves the editor on http://127.0.0.1:7860
-# make test   installs the tests' tools too and runs the tests
-# make lint   style
+# make app        installs what is needed into .venv and serves the editor on http://127.0.0.1:7860
+# make test       installs the tests' tools too and runs the tests
+# make test-all   the slow ones as well
+# make lint       style
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test lint
+.PHONY: app test test-all lint
 
 app: $(VENV)/app
 	$(BIN)/python app.py
@@ -14,7 +15,10 @@ app: $(VENV)/app
 test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: test
+	$(BIN)/python -m pytest -q -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check --fix .
