@@ -118,7 +118,7 @@ class TrainConfig(_Config):
     clip_norm: float = 10.0  # 0: no clipping
     ema_decay: float = 0.999
 
-    pixel_weight: float = 3.0
+    pixel_weight: float = 12.0
     feature_weight: float = 4.0
     feature_norm: str = "relative"  # "relative" (L1 over its own mean) | "gaussian" (the paper's)
     adversarial_weight: float = 0.4
@@ -130,6 +130,7 @@ class TrainConfig(_Config):
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
     attribute_weight: float = 2.0  # of naming attributes, where the model has any
+    likeness_weight: float = 0.5  # of a reconstruction being named like its photograph
     edit_weight: float = 1.0  # of edits doing what they say and nothing else
     edits: float = 0.5  # edited reconstructions per photograph; 0 leaves them out
 
@@ -183,6 +184,7 @@ LARSEN_2016_TRAIN = TrainConfig(
     kl_weight=1.0,
     kl_warmup=0,
     attribute_weight=0.0,
+    likeness_weight=0.0,
     edits=0.0,
     gamma=1e-6,
     prior_samples=1.0,

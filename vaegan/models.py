@@ -21,7 +21,7 @@ from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
 
 Phase = dict[str, Tensor]
 STRONGEST = 3.0  # slider position up to which edits are trained
-LOCAL = 2.0  # weight of an edit's change of pixels: what need not change should not
+LOCAL = 6.0  # weight of an edit's change of pixels: what need not change should not
 RELATED = 0.5  # labels that correlate above this may change together
 RIDGE = 0.1  # on the labels' correlations, whose smallest eigenvalues are noise
 EQUILIBRIUM = 0.68  # the discriminator's loss when it can tell nothing: about log 2
@@ -276,7 +276,7 @@ class Judge:
             return total
         likeness = losses.likeness_loss(tilde.attributes, real.attributes)
         self.step.log["likeness"] = likeness.detach()
-        return total + config.attribute_weight * likeness
+        return total + config.likeness_weight * likeness
 
     def edited(self, real: Verdict, after: Verdict, edit: Edit, related: Tensor) -> Tensor:
         """The decoder's loss for edits that must do what they say."""
