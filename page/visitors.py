@@ -19,7 +19,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from vaegan import images
-from vaegan.editor import Editor, Face, thumbnail
+from vaegan.editor import Editor
+from vaegan.face import Face, thumbnail
 
 ASTRONAUT = Path(__file__).parent.parent / "docs" / "astronaut.jpg"  # NASA, public domain
 SIZE = 384  # pixels of the live picture

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaegan import images
-from vaegan.editor import Face, thumbnail
+from vaegan.face import Face, thumbnail
 
 SMALL = 128  # pixels of a thumbnail
 QUALITY = 90  # of JPEG; a PNG takes 50 times as long to write, so only downloads are PNG
