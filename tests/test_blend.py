@@ -29,20 +29,20 @@ def edit() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_detail_zero_is_the_decoder(edit):
     x, r, e = edit
-    result = x + change(Base.of(x, r), e, 0.0)
+    result = x + change(Base(x, r), e, 0.0)
     torch.testing.assert_close(result, up(e, 48), rtol=0, atol=1e-5)
 
 
 def test_detail_one_keeps_all_texture(edit):
     x, r, e = edit
-    result = x + change(Base.of(x, r), e, 1.0)
+    result = x + change(Base(x, r), e, 1.0)
     torch.testing.assert_close(result, up(e, 48) + x - up(r, 48), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("detail", [0.5, 0.7, 0.95])
 def test_between_the_edit_alone_loses_texture(edit, detail):
     x, r, e = edit
-    result = x + change(Base.of(x, r), e, detail)
+    result = x + change(Base(x, r), e, detail)
     assert torch.equal(result[..., :6], x[..., :6])  # untouched and beyond the blur
     ghost = (result - up(e, 48))[..., 36:] / (x - up(r, 48))[..., 36:]
     assert ghost.median() == pytest.approx({0.5: 0, 0.7: 0, 0.95: 1}[detail], abs=0.05)
@@ -52,7 +52,7 @@ def test_between_the_edit_alone_loses_texture(edit, detail):
 def test_without_an_edit_nothing_changes(edit, detail):
     x, r, _ = edit
     for match in (False, True):
-        assert not change(Base.of(x, r), r.clone(), detail, match).any()
+        assert not change(Base(x, r), r.clone(), detail, match).any()
 
 
 def test_keep_rises_with_detail_and_falls_with_the_difference():
@@ -74,7 +74,7 @@ def test_matched_colours_are_the_photographs():
     """A decoder that draws all 0.2 too dark is put right, and an edit's own colour is kept."""
     x = torch.full((1, 3, 48, 48), 0.3)
     r = torch.full((1, 3, 16, 16), 0.1)
-    base = Base.of(x, r)
+    base = Base(x, r)
     assert (x + change(base, r + 0.4, 0.0)).mean() == pytest.approx(0.5, abs=1e-5)
     assert (x + change(base, r + 0.4, 0.0, match=True)).mean() == pytest.approx(0.7, abs=1e-5)
 
@@ -83,4 +83,4 @@ def test_detail_has_limits(edit):
     x, r, e = edit
     for detail in (-0.1, 1.1):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            change(Base.of(x, r), e, detail)
+            change(Base(x, r), e, detail)

@@ -14,7 +14,7 @@ k = 1 would leave ghosts: the teeth of a smile that is gone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -30,23 +30,25 @@ SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop s
 class Base:
     """What no edit changes: worked out once for each face and size.
 
-    reconstruction: R, (1, 3, R, R) in [-1, 1]
-    texture: x − up(R), (1, 3, S, S): what the decoder cannot draw
-    tint: the slow part of `texture`, (1, 3, S, S): where the decoder's colours are off
+    x: (1, 3, S, S), the photograph's crop in [-1, 1]; reconstruction: R, (1, 3, R, R)
     """
 
+    x: Tensor
     reconstruction: Tensor
-    texture: Tensor
-    tint: Tensor
 
-    @classmethod
+    @cached_property
     @torch.inference_mode()
-    def of(cls, x: Tensor, reconstruction: Tensor) -> Base:
-        """x: (1, 3, S, S), the photograph's crop; reconstruction: (1, 3, R, R); in [-1, 1]."""
-        resolution, size = reconstruction.shape[-1], x.shape[-1]
-        texture = x - enlarge(reconstruction, size)
-        slow = _blur(enlarge(texture, min(resolution, size)), SPREAD)
-        return cls(reconstruction, texture, enlarge(slow, size))
+    def texture(self) -> Tensor:
+        """x − up(R), (1, 3, S, S): what the decoder cannot draw."""
+        return self.x - enlarge(self.reconstruction, self.x.shape[-1])
+
+    @cached_property
+    @torch.inference_mode()
+    def grain(self) -> Tensor:
+        """The quick part of `texture`: without the colours in which the decoder is off."""
+        size = self.x.shape[-1]
+        small = enlarge(self.texture, min(self.reconstruction.shape[-1], size))
+        return self.texture - enlarge(_blur(small, SPREAD), size)
 
 
 @torch.inference_mode()
@@ -64,11 +66,11 @@ def change(base: Base, edited: Tensor, detail: float, match: bool = False) -> Te
     Raises:
         ValueError: detail outside [0, 1].
     """
-    size = base.texture.shape[-1]
+    size = base.x.shape[-1]
     difference = edited - base.reconstruction
     result = enlarge(difference, size)
     if detail < 1:
-        lost = base.texture - base.tint if match else base.texture
+        lost = base.grain if match else base.texture
         result = result - enlarge(1 - keep(difference, detail), size) * lost
     elif detail > 1:
         raise ValueError(f"detail lies between 0 and 1, not at {detail}")

@@ -236,7 +236,7 @@ class Editor:
             photo = photo or face.photo
             x = images.from_pil(Image.fromarray(face.crop))[None]
             change = blend.change(
-                blend.Base.of(x, face.reconstruction),
+                blend.Base(x, face.reconstruction),
                 self.draw_edit(face, settings),
                 settings.detail,
                 match=True,

@@ -22,28 +22,23 @@ from vaegan.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class FaceView:
-    """The aligned face alone, at size×size.
-
-    x: (1, 3, size, size), the photograph's crop in [-1, 1]; None for a face that the model drew
-    """
+    """The aligned face alone, at size×size; `base` is None for a face that the model drew."""
 
     face: Face
     size: int
-    x: Tensor | None
     base: Base | None
 
     @classmethod
     def of(cls, face: Face, size: int) -> FaceView:
         if face.photo is None:
-            return cls(face, size, None, None)
-        x = _tensor(thumbnail(face, size))
-        return cls(face, size, x, Base.of(x, face.reconstruction))
+            return cls(face, size, None)
+        return cls(face, size, Base(_tensor(thumbnail(face, size)), face.reconstruction))
 
     def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
         """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (size, size, 3)."""
         if self.base is None:
             return plain(edited, self.size)
-        return _bytes(self.x + blend.change(self.base, edited, settings.detail))
+        return _bytes(self.base.x + blend.change(self.base, edited, settings.detail))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +64,7 @@ class PhotoView:
         matrix = face.matrix / [*np.divide(small.size, photo.size), 1]
         x = _tensor(thumbnail(face, align.crop_size(matrix)))
         box, grid = align.places(matrix, small.size)
-        base = Base.of(x, face.reconstruction)
+        base = Base(x, face.reconstruction)
         return cls(face, _tensor(np.asarray(small)), base, box, torch.from_numpy(grid))
 
     @torch.inference_mode()
