@@ -8,6 +8,7 @@ nobody can guess (see `page.visitors`), and `draw` takes its turn on the cores.
 from __future__ import annotations
 
 import json
+import time
 
 import anyio.to_thread
 import gradio as gr
@@ -31,8 +32,10 @@ async def frame(request: Request) -> Response:
     if draw is None:
         return Response(status_code=404)
     try:
-        wish = json.loads(body)
-        return PlainTextResponse(await anyio.to_thread.run_sync(draw, wish))
+        start = time.perf_counter()
+        picture = await anyio.to_thread.run_sync(draw, json.loads(body))
+        spent = 1000 * (time.perf_counter() - start)
+        return PlainTextResponse(picture, headers={"Server-Timing": f"draw;dur={spent:.2f}"})
     except (ValueError, KeyError, TypeError, AttributeError):  # not what live.js sends
         return Response(status_code=400)
 
