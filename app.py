@@ -18,6 +18,7 @@ except ImportError:
     spaces = None
 
 import page
+from page.frames import ROUTES
 from page.look import CSS, theme
 from vaegan.attributes import VectorError
 from vaegan.checkpoint import SnapshotError
@@ -61,6 +62,7 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": VISITORS,
         "run_history": False,  # it would keep references to faces in the browser's storage
         "ssr_mode": False,
+        "app_kwargs": {"routes": ROUTES},
         "footer_links": ["api", "gradio", "settings"],
     }
 

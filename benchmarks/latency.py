@@ -3,8 +3,10 @@
     python benchmarks/latency.py
     python benchmarks/latency.py --ticks 200 --json latency.json
 
-Needs playwright and Chromium for the last two lines, which are measured inside a real browser. An
-absolute time belongs to one machine and its load; that load stands under the table.
+What stands under "in Chromium" is measured inside a real browser, and needs playwright and
+Chromium. The same run measures the same model behind a plain `gr.Image` that a slider's `change`
+feeds, and prints the ratio. An absolute time belongs to one machine and its load; that load stands
+under the table, and the least of each part is what the machine can do when it is left alone.
 """
 
 from __future__ import annotations
@@ -26,48 +28,60 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
-from playwright.sync_api import Error, sync_playwright  # noqa: E402
+from playwright.sync_api import Error, Page, sync_playwright  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from page import visitors, widgets  # noqa: E402
-from vaegan import Editor, align, images  # noqa: E402
+from vaegan import Editor, Settings, align, images  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 # Moves the slider, and waits until the new picture is decoded and a frame with it was painted.
 MOVE = """
-async (ticks) => {
-    const image = document.querySelector("#stage img");
-    const slider = document.querySelector("#rail input[type=range]");
+async ({ ticks, picture, range }) => {
+    const slider = document.querySelector(range);
     const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+    const source = () => document.querySelector(picture)?.src;
     const painted = () => new Promise((done) => {
+        const before = source();
         const seen = new MutationObserver(async () => {
+            if (!source() || source() === before) return;
             seen.disconnect();
-            await image.decode();
+            await document.querySelector(picture).decode().catch(() => {});
             requestAnimationFrame(() => {
                 const channel = new MessageChannel();  // its message comes after the paint
                 channel.port1.onmessage = () => done(performance.now());
                 channel.port2.postMessage(null);
             });
         });
-        seen.observe(image, { attributeFilter: ["src"] });
+        seen.observe(document.body, { subtree: true, childList: true, attributeFilter: ["src"] });
     });
+    performance.clearResourceTimings();
     const times = [];
     for (let tick = 0; tick < ticks; tick++) {
         const end = painted();
         const start = performance.now();
         set.call(slider, ((tick * 7) % 60) / 10 - 2.95);
-        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        for (const kind of ["input", "change"])
+            slider.dispatchEvent(new Event(kind, { bubbles: true }));
         times.push((await end) - start);
         await new Promise((rest) => setTimeout(rest, 30));
     }
-    const requests = performance.getEntriesByType("resource")
-        .filter((entry) => entry.name.includes("component_server"))
-        .map((entry) => entry.duration);
-    return { times, requests: requests.slice(-ticks) };
+    const frames = performance.getEntriesByType("resource")
+        .filter((entry) => entry.name.includes("/frame/"));
+    return {
+        times,
+        requests: frames.map((entry) => entry.duration),
+        server: frames.map((entry) => entry.serverTiming[0]?.duration ?? 0),
+    };
 }
 """
+PHOTOGRAPH = "in Chromium, whole photograph: "
+FACE = "in Chromium, face: "
+PLAIN = "in Chromium, plain gr.Image: "
+PIXELS = "slider to pixels"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,16 +90,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--photo", type=Path, default=visitors.ASTRONAUT)
     parser.add_argument("--model", help="as app.py's")
     parser.add_argument("--json", type=Path, help="also write the table to this file")
+    parser.add_argument("--plain", type=int, metavar="PORT", help=argparse.SUPPRESS)
     flags = parser.parse_args(arguments)
+    if flags.plain:
+        return serve_plain(flags.photo, flags.model, flags.plain)
     load = os.getloadavg()[0]
     rows = parts(flags.photo, flags.model, flags.ticks)
     rows |= in_browser(flags.photo, flags.model, flags.ticks)
     load = max(load, os.getloadavg()[0])
     cores = os.cpu_count() or 1
     table = {name: summary(times) for name, times in rows.items()}
-    print(f"{'part':<36}{'median':>10}{'p95':>10}")
+    print(f"{'part':<52}{'least':>10}{'median':>10}{'p95':>10}")
     for name, row in table.items():
-        print(f"{name:<36}{row['median_ms']:>7.1f} ms{row['p95_ms']:>7.1f} ms")
+        print(f"{name:<52}" + "".join(f"{row[key]:>7.1f} ms" for key in row))
+    if PLAIN + PIXELS in table:
+        ours, plain = (table[name + PIXELS]["median_ms"] for name in (PHOTOGRAPH, PLAIN))
+        print(f"\nplain gr.Image takes {plain / ours:.1f} times as long (medians)")
     # The measuring itself keeps about one core busy.
     state = "busy with other work" if load > cores / 2 + 1 else "otherwise idle"
     print(f"\n{cores} cores, load average {load:.1f}: {state}; torch {torch.__version__}")
@@ -96,28 +116,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def summary(times: list[float]) -> dict[str, float]:
-    """Milliseconds → median and 95th percentile."""
-    p95 = statistics.quantiles(times, n=20)[-1]
-    return {"median_ms": round(statistics.median(times), 2), "p95_ms": round(p95, 2)}
+    """Milliseconds → least, median and 95th percentile."""
+    found = min(times), statistics.median(times), statistics.quantiles(times, n=20)[-1]
+    names = ("least_ms", "median_ms", "p95_ms")
+    return {name: round(value, 2) for name, value in zip(names, found, strict=True)}
 
 
 def parts(path: Path, model: str | None, ticks: int) -> dict[str, list[float]]:
     """What the server does, each step alone."""
     editor = Editor.from_pretrained(model)
     photo = images.open_image(path)
-    face = visitors.Sitting.at(tuple(editor.open_all(photo))).small
+    face = editor.open(photo)
+    views = visitors.Sitting.at((face,)).views
     x = images.from_pil(Image.fromarray(face.crop), editor.config.resolution)[None]
-    settings = {editor.attributes[0].name: 2.0}
-    edited = editor.decode(face.z + editor.direction(settings))
-    pixels = editor.show(face, edited, 1.0, visitors.SIZE)
+    settings = Settings({editor.attributes[0].name: 2.0})
+    edited = editor.draw_edit(face, settings)
+    pixels = views[visitors.PHOTOGRAPH].frame(edited, settings)
     return {
         "detect and align": timed(
             lambda: align.align(photo, align.similarity(align.detect(photo)[0].landmarks), 256), 20
         ),
         "encode": timed(lambda: encode(editor, x), 20),
-        "decode": timed(lambda: editor.decode(face.z + editor.direction(settings)), ticks),
-        "blend, detail 1": timed(lambda: editor.show(face, edited, 1.0, visitors.SIZE), ticks),
-        "blend, detail 0.5": timed(lambda: editor.show(face, edited, 0.5, visitors.SIZE), ticks),
+        "decode": timed(lambda: editor.draw_edit(face, settings), ticks),
+        "blend, face": timed(lambda: views[visitors.FACE].frame(edited, settings), ticks),
+        "blend and paste, whole photograph": timed(
+            lambda: views[visitors.PHOTOGRAPH].frame(edited, settings), ticks
+        ),
         "JPEG as a data URL": timed(lambda: widgets.jpeg(pixels), ticks),
     }
 
@@ -139,8 +163,12 @@ def timed(run: Callable[[], object], times: int) -> list[float]:
 
 
 def in_browser(photo: Path, model: str | None, ticks: int) -> dict[str, list[float]]:
-    """The same from outside: requests, and painted frames."""
-    with served(model) as url, sync_playwright() as playwright:
+    """The same from outside: the server's part, requests, and painted frames."""
+    ours = [str(ROOT / "app.py"), "--host", "127.0.0.1", "--port"]
+    plain = [__file__, "--photo", str(photo), "--plain"]
+    flags = ["--model", model] if model else []
+    rows = {}
+    with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
                 executable_path=CHROMIUM,
@@ -150,27 +178,64 @@ def in_browser(photo: Path, model: str | None, ticks: int) -> dict[str, list[flo
             print(f"No browser: {error.message.splitlines()[0]}", file=sys.stderr)
             return {}
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(url)
-        field = page.locator("input[type=file]").first
-        field.wait_for(state="attached")
-        field.set_input_files(photo)
-        page.wait_for_selector("#stage img:not([hidden])")
-        page.evaluate(MOVE, 10)
-        measured = page.evaluate(MOVE, ticks)
+        with served(ours, flags) as url:
+            page.goto(url)
+            field = page.locator("input[type=file]").first
+            field.wait_for(state="attached")
+            field.set_input_files(photo)
+            page.wait_for_selector("#stage img:not([hidden])")
+            for name, view in ((FACE, visitors.FACE), (PHOTOGRAPH, visitors.PHOTOGRAPH)):
+                page.locator("#view").get_by_text(view).click()
+                page.wait_for_timeout(500)
+                found = moved(page, ticks, "#stage img", "#slider-Smiling input[type=range]")
+                rows |= {
+                    f"{name}the server's part": found["server"],
+                    f"{name}request and answer": found["requests"],
+                    f"{name}{PIXELS}": found["times"],
+                }
+        with served(plain, flags) as url:
+            page.goto(url)
+            page.wait_for_selector("#picture img")
+            found = moved(page, ticks, "#picture img", "#slider input[type=range]")
+            rows[PLAIN + PIXELS] = found["times"]
         browser.close()
-    return {"request and answer": measured["requests"], "slider to pixels": measured["times"]}
+    return rows
+
+
+def moved(page: Page, ticks: int, picture: str, slider: str) -> dict[str, list[float]]:
+    """What MOVE measures, after a few moves to warm up."""
+    what = {"picture": picture, "range": slider}
+    page.evaluate(MOVE, {**what, "ticks": 10})
+    return page.evaluate(MOVE, {**what, "ticks": ticks})
+
+
+def serve_plain(path: Path, model: str | None, port: int) -> int:
+    """The same frames behind Gradio's own image, wired the customary way."""
+    import gradio as gr
+
+    editor = Editor.from_pretrained(model)
+    view = visitors.Sitting.at((editor.open(path),)).views[visitors.PHOTOGRAPH]
+    name = editor.attributes[0].name
+
+    def draw(value: float) -> NDArray:
+        return editor.frame(view, Settings({name: value}))
+
+    with gr.Blocks(analytics_enabled=False) as page:
+        image = gr.Image(draw(0), elem_id="picture")
+        slider = gr.Slider(-3, 3, value=0, step=0.05, elem_id="slider")
+        slider.change(draw, slider, image)
+    page.launch(server_name="127.0.0.1", server_port=port, quiet=True)
+    return 0
 
 
 @contextmanager
-def served(model: str | None) -> Iterator[str]:
-    """app.py on a free port; yields its address."""
+def served(script: list[str], flags: list[str]) -> Iterator[str]:
+    """A script that serves on the port that it is given last; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, *(["--model", model] if model else [])], stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, *script, str(port), *flags]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(300):
@@ -179,7 +244,7 @@ def served(model: str | None) -> Iterator[str]:
                 break
             except OSError:
                 if server.poll() is not None:
-                    raise SystemExit("app.py did not start") from None
+                    raise SystemExit(f"{script[0]} did not start") from None
                 time.sleep(0.5)
         yield url
     finally:

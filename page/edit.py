@@ -1,105 +1,129 @@
-"""The tab where a face is edited."""
+"""The tab where a face is edited: what stands where, and what happens when."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
+from page.edit_layout import outputs_of, rail, result_column, source_column
 from page.visitors import (
+    FACE,
     FORGET,
+    LARGE,
     PRIVATE,
     SIZE,
     Faces,
     Sitting,
     Updates,
-    download,
+    download_edit,
     examples,
+    new_file,
     open_faces,
+    open_photo,
     opened,
     remember,
     turn,
 )
-from page.widgets import SAVE, heading, jpeg, live, message, picture, pictures, thumbnails, uploader
+from page.widgets import SAVE, SMALL, jpeg, thumbnails
+from vaegan import refine as optimisation
+from vaegan.attributes import LIMIT
 from vaegan.editor import Editor, FaceNotFound
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
+from vaegan.settings import Settings, SettingsError
 
-DETAILS = {"Photograph": 1.0, "In between": 0.5, "Decoder": 0.0}
+STRIP = 7  # pictures of a filmstrip
+TOLD = 4  # steps of a refinement between two reports
+SPIN = {"show_progress": "minimal", **PRIVATE}
+QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
 def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     """The outputs of a listener that opens faces, and the function that fills them."""
 
-    def settings(positions: dict[str, float | None]) -> dict[str, float]:
-        """What the sliders say; an emptied field is 0, and a typed 7 is as far as 3."""
-        return {
-            a.name: min(max(float(position), a.low), a.high)
-            for a in editor.attributes
-            if (position := positions.get(a.name))
-        }
-
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture: a decode, a blend, a JPEG."""
         if (state := opened.get(wish["key"])) is None:
             return ""
+        settings = wished(editor, wish["sliders"], wish.get("hold", ()))
         with turn:
-            detail = DETAILS[wish["detail"]]
-            return jpeg(editor.preview(state.small, settings(wish["sliders"]), detail, SIZE))
+            view = state.views.get(wish.get("view")) or state.views[FACE]
+            return jpeg(editor.frame(view, settings))
 
     samples = examples(editor)
     with gr.Row(elem_id="edit"):
         with gr.Column(elem_id="source", min_width=0):
-            photo = uploader("Photograph", show_label=False)
-            note = message()
-            with gr.Column(visible=False, min_width=0, elem_classes="faces") as several:
-                heading("Faces in this photograph")
-                others = pictures()
-            with gr.Row(elem_id="tiles"):
-                aligned = picture("aligned", "Aligned")
-                reconstruction = picture("reconstruction", "Reconstruction")
-            heading("Examples")
-            example = pictures(thumbnails("Example", samples))
+            source = source_column(samples)
         with gr.Column(elem_id="result", min_width=0):
-            stage = live("stage", draw, "Choose a photograph of a face, or try an example.")
-            with gr.Row(elem_id="controls"):
-                detail = gr.Radio(
-                    list(DETAILS), value="Photograph", label="Texture", elem_id="detail"
-                )
-                save_face = gr.Button("Save face", size="sm", interactive=False)
-                save_photo = gr.Button("Save photograph", size="sm", interactive=False)
-        with gr.Column(elem_id="rail", min_width=0):
-            reset = gr.Button("Reset all", size="sm", elem_id="reset")
-            sliders = rail(editor)
+            result = result_column(editor, draw)
+        with gr.Column(elem_id="rail", min_width=0, elem_classes="lines"):
+            sliders, hold = rail(editor)
+    more = result.more
     saved = gr.File(visible=False)
     sitting = gr.State(None, time_to_live=FORGET)
+    unframed = gr.State(None, time_to_live=FORGET)  # a photograph whose face is not found yet
+    names = [attribute.name for attribute in editor.attributes]
+    positions = [more.detail, more.softness, hold, *sliders]
+
+    def read(detail: float, softness: float, hold: list[str], *values: float | None) -> Settings:
+        """The settings on the page."""
+        found = {"detail": detail, "softness": softness, **dict(zip(names, values, strict=True))}
+        return wished(editor, found, hold)
+
+    def put(settings: Settings) -> Updates:
+        """The settings onto the page."""
+        return {
+            more.detail: settings.detail,
+            more.softness: settings.softness,
+            hold: [name for name in settings.hold if name in names],
+            **{
+                slider: min(max(settings.sliders.get(name, 0), -LIMIT), LIMIT)
+                for name, slider in zip(names, sliders, strict=True)
+            },
+        }
 
     def show(state: Sitting) -> Updates:
         """A face that was just opened; the live picture draws itself."""
         photographed = state.face.photo is not None
+        many = len(state.faces) > 1
         with turn:
-            decoded = editor.preview(state.small, {}, None, SIZE)
+            before = {name: jpeg(unedited(editor, view)) for name, view in state.views.items()}
+            decoded = jpeg(editor.show(state.face, state.face.reconstruction, None, SIZE))
         return {
             sitting: state,
-            stage: remember(state),
-            photo: None,
-            note: state.face.warning,
-            aligned: jpeg(state.small.crop) if photographed else "",
-            reconstruction: jpeg(decoded),
-            detail: gr.Radio(value="Photograph", interactive=photographed),
-            save_face: gr.Button(interactive=True),
-            save_photo: gr.Button(interactive=photographed),
-            **dict.fromkeys(sliders, 0),
-        }
+            unframed: None,
+            result.stage: {**remember(state), "face": state.id, "before": before},
+            source.photo: None,
+            source.note: state.face.warning,
+            source.framing: gr.Column(visible=False),
+            source.frame: gr.Button(visible=photographed),
+            source.aligned: before[FACE] if photographed else "",
+            source.reconstruction: decoded,
+            result.view: gr.Radio(interactive=photographed) if photographed else
+                gr.Radio(value=FACE, interactive=False),
+            result.save_face: gr.Button(interactive=True),
+            result.save_photo: gr.Button(interactive=photographed),
+            more.refine: gr.Button(interactive=photographed),
+            more.copy: gr.Button(visible=many),
+            more.strip: [],
+            more.strip_of: None,
+            **put(state.edits[state.index]),
+        }  # fmt: skip
 
     def show_first(faces: Faces) -> Updates:
-        many = len(faces) > 1
+        return show_all(Sitting.at(faces))
+
+    def show_all(state: Sitting) -> Updates:
+        many = len(state.faces) > 1
         return {
-            several: gr.Column(visible=many),
-            others: thumbnails("Face", faces) if many else [],
-            **show(Sitting.at(faces)),
+            source.several: gr.Column(visible=many),
+            source.others: thumbnails("Face", state.faces, state.index) if many else [],
+            **show(state),
         }
 
     def upload(file: dict[str, Any] | None) -> Updates:
@@ -107,57 +131,173 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
             return gr.skip()
         try:
             return show_first(open_faces(editor, file["path"]))
-        except (BadImage, FaceNotFound, ModelNotFound) as error:
-            return {photo: None, note: str(error)}
+        except FaceNotFound as error:
+            photo, _ = open_photo(file["path"])
+            said = f"{error} Or put the frame below around the face."
+            return {source.photo: None, source.note: said, **ask_for_frame(photo)}
+        except (BadImage, ModelNotFound) as error:
+            return {source.photo: None, source.note: str(error)}
+
+    def ask_for_frame(photo: Image.Image) -> Updates:
+        small = photo.copy()
+        small.thumbnail((LARGE, LARGE))
+        shown = {"source": jpeg(small), "width": photo.width, "height": photo.height}
+        return {
+            unframed: photo,
+            source.framing: gr.Column(visible=True),
+            source.square: shown,
+        }
+
+    def frame_another(state: Sitting | None) -> Updates:
+        return gr.skip() if state is None else ask_for_frame(state.face.photo)
+
+    def use_frame(
+        event: gr.EventData, photo: Image.Image | None, state: Sitting | None, *values: Any
+    ) -> Updates:
+        if photo is None:
+            return gr.skip()
+        with turn:
+            face = editor.open(photo, box=tuple(map(float, event.box)))
+        if state is None or photo is not state.face.photo:
+            return show_first((face,))
+        # One more face of the photograph that is open already.
+        state = state.setting(read(*values))
+        face = replace(face, photo=photo)
+        faces, edits = (*state.faces, face), (*state.edits, Settings())
+        return show_all(Sitting.at(faces, len(faces) - 1, edits, editor))
 
     def pick_example(event: gr.EventData) -> Updates:
         return show_first((samples[event.index],))
 
-    def pick_other(state: Sitting | None, event: gr.EventData) -> Updates:
-        return gr.skip() if state is None else show(Sitting.at(state.faces, event.index))
+    def pick_other(event: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
+        """An edit stays when the next face is chosen."""
+        if state is None or event.index >= len(state.faces):
+            return gr.skip()
+        edits = state.setting(read(*values)).edits
+        return show(Sitting.at(state.faces, event.index, edits, editor))
 
-    def save(whole: bool, state: Sitting | None, detail: str, *values: float | None) -> str | None:
-        if state is None:
+    def save(whole: bool, state: Sitting | None, *values: Any) -> str | None:
+        if state is None or (whole and state.face.photo is None):
             return None
-        names = (attribute.name for attribute in editor.attributes)
-        wanted = settings(dict(zip(names, values, strict=True)))
-        return download(editor, state.face, wanted, DETAILS[detail], whole)
+        return download_edit(editor, state.setting(read(*values)), whole)
 
-    outputs = [sitting, stage, photo, note, several, others, aligned, reconstruction, detail,
-               save_face, save_photo, *sliders]  # fmt: skip
-    opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
+    def save_settings(*values: Any) -> str:
+        path = new_file("settings.json")
+        path.write_text(read(*values).to_json(), "utf-8")
+        return str(path)
+
+    def load_settings(path: str | None) -> Updates:
+        if path is None:
+            return gr.skip()
+        try:
+            with open(path, "rb") as file:
+                settings = Settings.from_json(file.read(100_000))
+        except SettingsError as error:
+            return {source.note: str(error)}
+        unknown = sorted(settings.sliders.keys() - set(names))
+        said = f"Left out, since this page has no such slider: {', '.join(unknown)}."
+        return {source.note: said if unknown else "", **put(settings)}
+
+    def copy_to_all(state: Sitting | None, *values: Any) -> Updates:
+        if state is None:
+            return gr.skip()
+        edits = (read(*values),) * len(state.faces)
+        return show(Sitting.at(state.faces, state.index, edits, editor))
+
+    def apply(state: Sitting | None, *values: Any) -> Updates:
+        if state is None:
+            return gr.skip()
+        settings = read(*values)
+        with turn:
+            state = state.setting(settings).replaced(editor, editor.apply(state.face, settings))
+        kept = replace(settings, sliders={})
+        return {**show(state), **put(kept)}
+
+    def refine(state: Sitting | None, *values: Any) -> Iterator[Updates]:
+        if state is None or state.face.photo is None:
+            yield gr.skip()
+            return
+        settings = read(*values)
+        steps = editor.refine(state.face)
+        yield {more.bar: 0, more.stop: gr.Button(visible=True),
+               more.refine: gr.Button(visible=False)}  # fmt: skip
+        for number in range(optimisation.STEPS):
+            with turn:
+                face = next(steps)
+            if number % TOLD == TOLD - 1:
+                newer = state.replaced(editor, face).setting(settings)
+                state = replace(newer, id=state.id)  # the same face: undo goes on as before
+                told = show(state)
+                kept = (sitting, result.stage, source.reconstruction)
+                yield {more.bar: (number + 1) / optimisation.STEPS, **{c: told[c] for c in kept}}
+        yield end_refining()
+
+    def end_refining() -> Updates:
+        return {more.bar: None, more.stop: gr.Button(visible=False),
+                more.refine: gr.Button(visible=True)}  # fmt: skip
+
+    def filmstrip(name: str | None, state: Sitting | None, *values: Any) -> Any:
+        if state is None or name is None:
+            return []
+        with turn:
+            strip = editor.filmstrip(state.face, name, read(*values), STRIP, SMALL)
+        places = (f"{2 * LIMIT * n / (STRIP - 1) - LIMIT:+g}" for n in range(STRIP))
+        return [
+            {"label": place, "source": jpeg(one)} for place, one in zip(places, strip, strict=True)
+        ]
+
+    def pick_frame(event: gr.EventData, name: str | None) -> Updates:
+        if name not in names:
+            return gr.skip()
+        return {sliders[names.index(name)]: 2 * LIMIT * event.index / (STRIP - 1) - LIMIT}
+
+    outputs = [sitting, unframed, *outputs_of(source, result), *positions]
+    opening = {"show_progress_on": result.stage, **SPIN}
     # preprocess=False passes the file's path. Gradio would open the picture itself, and fail on
     # odd ones in its own words.
-    photo.change(upload, photo, outputs, preprocess=False, **opening)
-    example.click(pick_example, None, outputs, **opening)
-    others.click(pick_other, sitting, outputs, **opening)
-    reset.click(None, None, sliders, js=f"() => Array({len(sliders)}).fill(0)", **PRIVATE)
-    for button, whole in ((save_face, False), (save_photo, True)):
-        button.click(
-            partial(save, whole), [sitting, detail, *sliders], saved, preprocess=False, **PRIVATE
-        ).then(None, saved, None, js=SAVE, **PRIVATE)
+    source.photo.change(upload, source.photo, outputs, preprocess=False, **opening)
+    source.example.click(pick_example, None, outputs, **opening)
+    source.others.click(pick_other, [sitting, *positions], outputs, **opening)
+    source.frame.click(frame_another, sitting, outputs, **opening)
+    source.square.click(use_frame, [unframed, sitting, *positions], outputs, **opening)
+    more.apply.click(apply, [sitting, *positions], outputs, **opening)
+    more.copy.click(copy_to_all, [sitting, *positions], outputs, **opening)
+    more.load.upload(load_settings, more.load, [source.note, *positions], **QUICK)
+    refining = [more.bar, more.stop, more.refine]
+    running = more.refine.click(
+        refine, [sitting, *positions],
+        [*refining, sitting, result.stage, source.reconstruction],
+        show_progress="hidden", **PRIVATE,
+    )  # fmt: skip
+    more.stop.click(end_refining, None, refining, cancels=[running], **QUICK)
+    more.strip_of.change(filmstrip, [more.strip_of, sitting, *positions], more.strip, **SPIN)
+    more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
+    for button, whole in ((result.save_face, False), (result.save_photo, True)):
+        button.click(partial(save, whole), [sitting, *positions], saved, **opening).then(
+            None, saved, None, js=SAVE, **PRIVATE
+        )
+    more.keep.click(save_settings, positions, saved, **QUICK).then(
+        None, saved, None, js=SAVE, **PRIVATE
+    )
     return outputs, show_first
 
 
-def rail(editor: Editor) -> list[gr.Slider]:
-    """One slider an attribute, in the editor's order, which keeps groups together."""
-    sliders = []
-    groups = dict.fromkeys(attribute.group for attribute in editor.attributes)
-    for group in groups:
-        # The first group needs no click to reach.
-        with gr.Accordion(group, open=not sliders, elem_classes="group"):
-            sliders += [
-                gr.Slider(
-                    attribute.low,
-                    attribute.high,
-                    value=0,
-                    step=attribute.step,
-                    label=attribute.label,
-                    buttons=["reset"],
-                    interactive=True,
-                    elem_id=f"slider-{attribute.name}",
-                )
-                for attribute in editor.attributes
-                if attribute.group == group
-            ]
-    return sliders
+def wished(editor: Editor, positions: dict[str, float | None], hold: Any) -> Settings:
+    """What the page says; an emptied field is 0, and a typed 7 is as far as 3."""
+    sliders = {
+        a.name: min(max(float(position), a.low), a.high)
+        for a in editor.attributes
+        if (position := positions.get(a.name))
+    }
+    known = {attribute.name for attribute in editor.attributes}
+    rest = {
+        name: min(max(float(positions[name]), 0), 1)
+        for name in ("detail", "softness")
+        if positions.get(name) is not None
+    }
+    return Settings(sliders, tuple(name for name in hold or () if name in known), **rest)
+
+
+def unedited(editor: Editor, view: Any) -> Any:
+    """The view's picture before any edit."""
+    return view.frame(view.face.reconstruction, Settings(detail=1.0))

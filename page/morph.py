@@ -10,7 +10,8 @@ import gradio as gr
 
 from page.visitors import FORGET, PRIVATE, SIZE, Pair, Updates, open_faces, opened, remember, turn
 from page.widgets import jpeg, live, message, picture, pictures, thumbnails, uploader
-from vaegan.editor import Editor, FaceNotFound, thumbnail
+from vaegan.editor import Editor, FaceNotFound
+from vaegan.face import thumbnail
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
 

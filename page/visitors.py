@@ -9,7 +9,8 @@ import os
 import secrets
 import tempfile
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,10 +20,15 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from vaegan import images
-from vaegan.editor import Editor, Face, thumbnail
+from vaegan.editor import Editor
+from vaegan.face import Face, thumbnail
+from vaegan.settings import Settings
+from vaegan.view import FaceView, PhotoView, View
 
 ASTRONAUT = Path(__file__).parent.parent / "docs" / "astronaut.jpg"  # NASA, public domain
 SIZE = 384  # pixels of the live picture
+LARGE = 512  # of the whole photograph's longer side
+FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
 
 MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB
 SHRUNK = "The photograph was shrunk to 16 million pixels."
@@ -37,7 +43,7 @@ torch.set_num_threads(1)
 
 # A live picture's request names what it is of by a key that nobody can guess. The references are
 # weak: what a visitor opened lives in that visitor's gr.State, and is gone with it.
-opened: WeakValueDictionary[str, Sitting | Pair] = WeakValueDictionary()
+opened: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
 Faces = tuple[Face, ...]
@@ -49,18 +55,61 @@ class Sitting:
     """What one visitor has open.
 
     faces: those of the photograph, or the single one that the model drew
-    face: the one being edited
-    small: the same, its crop at the live picture's size, so that no move of a slider shrinks it
+    edits: what was set for each of them; that of the face being edited is as old as its opening
+    index: which is being edited
+    views: the same face alone, and in its photograph, as the live picture shows them
+    id: the same as long as the sliders' history goes on
     """
 
     faces: Faces
-    face: Face
-    small: Face
+    edits: tuple[Settings, ...]
+    index: int
+    views: dict[str, View]
+    id: str = field(default_factory=partial(secrets.token_urlsafe, 8))
 
     @classmethod
-    def at(cls, faces: Faces, index: int = 0) -> Sitting:
+    def at(
+        cls,
+        faces: Faces,
+        index: int = 0,
+        edits: tuple[Settings, ...] | None = None,
+        editor: Editor | None = None,
+    ) -> Sitting:
+        """editor: needed where other faces of the photograph are edited."""
+        edits = edits or (Settings(),) * len(faces)
         face = faces[index]
-        return cls(faces, face, replace(face, crop=thumbnail(face, SIZE)))
+        views: dict[str, View] = {FACE: FaceView.of(face, SIZE)}
+        if face.photo is not None:
+            others = [
+                edit
+                for number, edit in enumerate(zip(faces, edits, strict=True))
+                if number != index and not edit[1].idle
+            ]
+            around = editor.compose(others) if others else face.photo
+            views[PHOTOGRAPH] = PhotoView.of(face, around, LARGE)
+        return cls(faces, edits, index, views)
+
+    @property
+    def face(self) -> Face:
+        return self.faces[self.index]
+
+    @property
+    def small(self) -> Face:
+        """The face with a crop of the live picture's size."""
+        return replace(self.face, crop=thumbnail(self.face, SIZE))
+
+    def setting(self, settings: Settings) -> Sitting:
+        """With `settings` for the face being edited."""
+        edits = (*self.edits[: self.index], settings, *self.edits[self.index + 1 :])
+        return replace(self, edits=edits)
+
+    def replaced(self, editor: Editor, face: Face) -> Sitting:
+        """With `face`, unedited, in the place of the one being edited, and its photograph."""
+        faces = tuple(
+            face if number == self.index else replace(other, photo=face.photo)
+            for number, other in enumerate(self.faces)
+        )
+        return Sitting.at(faces, self.index, self.setting(Settings()).edits, editor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +120,25 @@ class Pair:
     b: Face | None = None
 
 
-def remember(what: Sitting | Pair) -> dict[str, str]:
+def remember(what: object) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
     key = secrets.token_urlsafe(16)
     opened[key] = what
     return {"key": key}
+
+
+def open_photo(path: str) -> tuple[Image.Image, str]:
+    """An uploaded photograph, and a sentence about what was done to it, or "".
+
+    Raises:
+        BadImage: with a sentence for the visitor.
+    """
+    photo = images.open_image(path)
+    shrink = (MAX_PHOTO / (photo.width * photo.height)) ** 0.5
+    if shrink >= 1:
+        return photo, ""
+    photo.thumbnail([side * shrink for side in photo.size], images.RESAMPLE)
+    return photo, SHRUNK
 
 
 def open_faces(editor: Editor, path: str) -> Faces:
@@ -85,13 +148,9 @@ def open_faces(editor: Editor, path: str) -> Faces:
         BadImage, FaceNotFound, ModelNotFound: with a sentence for the visitor.
     """
     with turn:
-        photo = images.open_image(path)
-        shrink = (MAX_PHOTO / (photo.width * photo.height)) ** 0.5
-        if shrink >= 1:
-            return tuple(editor.open_all(photo))
-        photo.thumbnail([side * shrink for side in photo.size], images.RESAMPLE)
+        photo, said = open_photo(path)
         faces = editor.open_all(photo)
-        return tuple(replace(face, warning=f"{SHRUNK} {face.warning}".strip()) for face in faces)
+        return tuple(replace(face, warning=f"{said} {face.warning}".strip()) for face in faces)
 
 
 def examples(editor: Editor) -> list[Face]:
@@ -105,19 +164,37 @@ def examples(editor: Editor) -> list[Face]:
 def download(
     editor: Editor, face: Face, settings: dict[str, float], detail: float, whole: bool = False
 ) -> str:
-    """Writes an edit into the folder that Gradio serves and sweeps; its path.
-
-    A PNG, or where the whole of a JPEG photograph is asked for, a JPEG.
-    """
+    """Writes an edit of one face into the folder that Gradio serves and sweeps; its path."""
     with turn:
         if face.photo is None:  # at the model's own size it would be a stamp
             picture = Image.fromarray(editor.preview(face, settings, None, SIZE))
         else:
             picture = editor.edit(face, settings, detail, paste=whole)
-        ending = "jpg" if whole and face.photo.format == "JPEG" else "png"
-        profile = face.photo.info.get("icc_profile") if face.photo else None
-        folder = Path(get_upload_folder())
-        folder.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(dir=folder)) / f"{'photograph' if whole else 'face'}.{ending}"
-        picture.save(path, quality=95, icc_profile=profile)
+        return keep(picture, "photograph" if whole else "face")
+
+
+def download_edit(editor: Editor, sitting: Sitting, whole: bool) -> str:
+    """Writes the face being edited, or the photograph with all its faces; the file's path."""
+    settings = sitting.edits[sitting.index]
+    with turn:
+        if whole:
+            edits = list(zip(sitting.faces, sitting.edits, strict=True))
+            return keep(editor.compose(edits), "photograph")
+        size = SIZE if sitting.face.photo is None else len(sitting.face.crop)
+        picture = Image.fromarray(editor.frame(FaceView.of(sitting.face, size), settings))
+        picture.info.update(sitting.face.photo.info if sitting.face.photo else {})
+        return keep(picture, "face")
+
+
+def keep(picture: Image.Image, stem: str) -> str:
+    """Writes a picture where Gradio serves and sweeps it, in the format that it came in."""
+    path = new_file(f"{stem}.{images.ending(picture)}")
+    images.save(picture, path)
     return str(path)
+
+
+def new_file(name: str) -> Path:
+    """A place for a file of that name, in the folder that Gradio serves and sweeps."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=folder)) / name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaegan import images
-from vaegan.editor import Face, thumbnail
+from vaegan.face import Face, thumbnail
 
+SCRIPTS = Path(__file__).parent / "scripts"
 SMALL = 128  # pixels of a thumbnail
 QUALITY = 90  # of JPEG; a PNG takes 50 times as long to write, so only downloads are PNG
 
@@ -31,20 +33,41 @@ def uploader(label: str, show_label: bool = True) -> gr.Image:
 
 def picture(elem_id: str, caption: str) -> gr.HTML:
     """Shows a data URL, or nothing where that is empty."""
-    return html(FIGURE.format(alt=caption, hint="", caption=caption), SHOW, elem_id, "picture")
+    return html(FIGURE.format(caption=caption), SHOW, elem_id, "picture")
 
 
 def live(elem_id: str, draw: Callable[[dict[str, Any]], str], hint: str) -> gr.HTML:
     """A picture that follows the sliders beside it, drawn by `draw` as a data URL.
 
-    It asks the server itself, since Gradio's events cost several times a decode, in the browser
-    and on the server. One request is under way at a time, and the last position always gets its
-    turn. The <img> stays and only its source changes, so nothing flickers.
-
-    Its value comes from `remember`; `draw` gets {"key", "sliders": {name: position}, "detail"}.
+    Its value comes from `remember`. `draw` gets {"key", "sliders": {name: position}, "hold": names,
+    "view"}: what stands in the same tab. `page.frames` serves it.
     """
-    figure = FIGURE.format(alt="The edited face", hint=hint, caption="")
-    return html(figure, LIVE, elem_id, ["picture", "live"], server_functions=[draw])
+    figure = STAGE.format(hint=hint)
+    return html(figure, script("live"), elem_id, ["picture", "live"], server_functions=[draw])
+
+
+def tools() -> gr.HTML:
+    """Undo, redo, reset and compare, for the live picture and the sliders of the same tab."""
+    return html(TOOLS, script("tools"), "tools")
+
+
+def search() -> gr.HTML:
+    """A field that finds sliders by their names."""
+    return html(SEARCH, script("search"), "search")
+
+
+def framer() -> gr.HTML:
+    """A photograph and a square to lay around a face.
+
+    Its value is {"source": data URL, "width", "height"}, of the photograph; the listener of
+    `click` finds `box` in its event: left, top, right, bottom.
+    """
+    return html(FRAMER, script("framer"), "framer")
+
+
+def progress() -> gr.HTML:
+    """A bar from 0 to 1, or nothing where its value is None."""
+    return html('<progress max="1" hidden></progress>', PROGRESS, None, "progress")
 
 
 def pictures(value: list[dict[str, str]] | None = None) -> gr.HTML:
@@ -87,25 +110,74 @@ def jpeg(picture: NDArray | Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def thumbnails(label: str, pictures: Iterable[Face | Image.Image]) -> list[dict[str, str]]:
-    """The value of `pictures`: small ones, named "Face 1", "Face 2" and so on."""
+def thumbnails(
+    label: str, pictures: Iterable[Face | Image.Image], pressed: int | None = None
+) -> list[dict[str, str]]:
+    """The value of `pictures`: small ones, named "Face 1", "Face 2" and so on.
+
+    pressed: the one that counts as chosen until another is clicked on.
+    """
     small = (
         thumbnail(one, SMALL)
         if isinstance(one, Face)
         else one.resize((SMALL,) * 2, images.RESAMPLE)
         for one in pictures
     )
-    return [{"label": f"{label} {n}", "source": jpeg(one)} for n, one in enumerate(small, 1)]
+    return [
+        {"label": f"{label} {n + 1}", "source": jpeg(one), "pressed": str(n == pressed).lower()}
+        for n, one in enumerate(small)
+    ]
 
 
+def script(name: str) -> str:
+    """What a widget does in the browser."""
+    return (SCRIPTS / f"{name}.js").read_text("utf-8")
+
+
+def icon(name: str) -> str:
+    """A drawing of 20×20, in the colour of the text."""
+    return f'<svg viewBox="0 0 20 20" aria-hidden="true"><path d="{ICONS[name]}"/></svg>'
+
+
+ICONS = {
+    "undo": "M8 4 4 8l4 4M4 8h7.5a4.5 4.5 0 0 1 0 9H8",
+    "redo": "M12 4l4 4-4 4M16 8H8.500a4.500 4.500 0 0 0 0 9H12",
+    "reset": "M4.500 4.500v4h4M4.800 8.300A6 6 0 1 1 4.200 11.500",
+    "compare": "M10 2.500v15M7.500 5h-4v10h4M12.500 5h4v10h-4",
+}
 FIGURE = """
 <figure>
-    <img alt="{alt}" draggable="false" hidden><p>{hint}</p><figcaption>{caption}</figcaption>
+    <img alt="{caption}" draggable="false" hidden><figcaption>{caption}</figcaption>
 </figure>
+"""
+STAGE = """
+<figure>
+    <img alt="The edited face" draggable="false" hidden><p>{hint}</p>
+    <div class="before" aria-hidden="true"></div>
+    <input type="range" class="wipe" min="0" max="100" value="50" step="1" disabled
+        aria-label="How much of the original to show">
+</figure>
+"""
+TOOLS = f"""
+<button type="button" title="Undo (Ctrl Z)" aria-label="Undo" disabled>{icon("undo")}</button>
+<button type="button" title="Redo (Ctrl Shift Z)" aria-label="Redo" disabled>{icon("redo")}</button>
+<button type="button" title="Reset all" aria-label="Reset all" disabled>{icon("reset")}</button>
+<button type="button" title="Compare with the original" aria-label="Compare" aria-pressed="false"
+    disabled>{icon("compare")}</button>
+"""
+SEARCH = """
+<input type="search" placeholder="Find a slider" aria-label="Find a slider">
+<p hidden>No slider has such a name.</p>
+"""
+FRAMER = """
+<div class="photo"><div class="square" tabindex="0" role="application"
+    aria-label="The frame: arrow keys move it, plus and minus size it"><i class="corner"></i></div>
+</div>
+<button type="button">Edit the face in this frame</button>
 """
 BUTTONS = """
 {{#each value}}
-<button type="button" title="{{label}}">
+<button type="button" title="{{label}}" aria-pressed="{{pressed}}">
     <img src="{{source}}" alt="{{label}}" draggable="false">
 </button>
 {{/each}}
@@ -120,44 +192,12 @@ watch("value", () => {
     image.hidden = !props.value;
 });
 """
-LIVE = """
-const image = element.querySelector("img");
-const scope = element.closest("#edit, #morph");
-let picture = "", asked = "", waiting = false;
-
-const wish = () => ({
-    key: props.value.key,
-    detail: scope.querySelector("#detail [aria-checked=true]")?.value,
-    sliders: Object.fromEntries([...scope.querySelectorAll("[id^=slider-]")].map((slider) =>
-        [slider.id.slice(7), Number(slider.querySelector("[type=range]").value)])),
+PROGRESS = """
+const bar = element.querySelector("progress");
+watch("value", () => {
+    bar.hidden = props.value == null;
+    bar.value = props.value ?? 0;
 });
-const look = async () => {
-    if (waiting || !props.value?.key) return;
-    const wanted = wish(), text = JSON.stringify(wanted);
-    if (text === asked) return;
-    asked = text;
-    waiting = true;
-    try {
-        picture = await server.draw(wanted);
-        if (picture) image.src = picture;
-        image.hidden = !picture;
-    } catch { /* the server is gone; the next move asks again */ }
-    waiting = false;
-    look();
-};
-// A drag is noticed at once. Typed numbers and resets of any kind are no events of the range's,
-// but Gradio writes each new position into its style, and each choice into aria-checked.
-scope.addEventListener("input", look);
-new MutationObserver(look).observe(
-    scope, { subtree: true, attributeFilter: ["style", "aria-checked"] });
-watch("value", look);
-
-// Press and hold: the face as it was.
-const before = () => scope.querySelector("#aligned img:not([hidden]), #reconstruction img");
-image.addEventListener("pointerdown", () => { if (before()) image.src = before().src; });
-for (const end of ["pointerup", "pointerleave", "pointercancel"])
-    image.addEventListener(end, () => { if (picture) image.src = picture; });
-image.addEventListener("contextmenu", (event) => event.preventDefault());
 """
 PICTURES = """
 element.addEventListener("click", (event) => {

@@ -142,8 +142,8 @@ def checks(side):
 def test_shrinking_does_not_alias():
     crop = align.align(checks(160).convert("RGB"), align.from_box(16, 16, 136, 136), 16)
     assert np.abs(np.asarray(crop).astype(int) - 127).max() < 6
-    photo, full = Image.new("RGB", (100, 100)), Image.new("L", (100, 100), 255)
-    pasted = align.paste(photo, checks(240).convert("RGB"), align.from_box(0, 0, 80, 80), full)
+    layer = np.asarray(checks(240).convert("RGB")).astype(np.float32)
+    pasted = align.paste(Image.new("RGB", (100, 100)), layer, align.from_box(0, 0, 80, 80), 0)
     assert np.abs(np.asarray(pasted)[2:78, 2:78].astype(int) - 127).max() < 6
 
 
@@ -153,53 +153,71 @@ def test_enlarging():
     assert crop[100, 100].tolist()[:2] == pytest.approx([49.5, 49.5], abs=1)
 
 
-def test_paste_undoes_align():
-    photo = ramp()
-    for matrix in (align.from_box(20, 30, 120, 130), rotation(-15, 1 / 80, (-0.6, -0.2))):
-        crop = align.align(photo, matrix, align.crop_size(matrix))
-        assert difference(align.paste(photo, crop, matrix), photo).max() <= 2
+def flat(size, level=20.0):
+    return np.full((size, size, 3), level, np.float32)
 
 
-def test_paste_of_other_sizes():
-    photo, matrix = ramp(), align.from_box(20, 30, 120, 130)
-    for size in (50, 300):
-        crop = align.align(photo, matrix, size)
-        assert difference(align.paste(photo, crop, matrix), photo).max() <= 2
+@pytest.mark.parametrize("size", [50, 100, 300])
+def test_paste_adds_where_the_crop_was_taken(size):
+    photo, matrix = noise(100, 90).point(lambda level: level // 2), align.from_box(30, 20, 70, 60)
+    pasted = np.asarray(align.paste(photo, flat(size), matrix, 0.2)).astype(int)
+    change = pasted - np.asarray(photo)
+    assert (change[26:54, 36:64] == 20).all()
+    outside = np.ones((90, 100), bool)
+    outside[20:60, 30:70] = False
+    assert (change[outside] == 0).all()
 
 
-def test_paste_shows_the_mask_and_leaves_the_rest():
+def test_paste_turns_back(portrait):
+    """What `align` cut out of a turned photograph comes back to its place."""
+    matrix = rotation(-15, 1 / 80, (-0.6, -0.2))
+    bright = portrait.point(lambda level: min(level + 40, 255))
+    change = align.align(bright, matrix, 80), align.align(portrait, matrix, 80)
+    layer = np.subtract(*(np.asarray(crop).astype(np.float32) for crop in change))
+    pasted = np.asarray(align.paste(portrait, layer, matrix, 0.2)).astype(int)
+    ticks = np.stack(np.meshgrid(np.arange(512), np.arange(512)), -1) + 0.5
+    inside = (np.abs(apply(matrix, ticks) - 0.5) < 0.38).all(-1)
+    assert inside.sum() > 2000
+    assert np.abs(pasted - np.asarray(bright))[inside].mean() < 1
+
+
+def test_paste_returns_a_copy_that_keeps_profile_and_format():
     photo = noise(100, 90)
-    photo.info["icc_profile"] = b"profile"
-    mask = Image.new("L", (40, 40), 0)
-    mask.paste(255, (0, 0, 20, 40))  # the left half
-    matrix = align.from_box(30, 20, 70, 60)
-    pasted = align.paste(photo, Image.new("RGB", (40, 40), "red"), matrix, mask)
-    expected = photo.copy()
-    expected.paste("red", (30, 20, 50, 60))
-    assert pasted.tobytes() == expected.tobytes()
-    assert pasted.info["icc_profile"] == b"profile"
-    assert photo.tobytes() == noise(100, 90).tobytes()  # a copy
+    photo.info["icc_profile"], photo.format = b"profile", "TIFF"
+    pasted = align.paste(photo, flat(40), align.from_box(30, 20, 70, 60))
+    assert (pasted.info["icc_profile"], pasted.format) == (b"profile", "TIFF")
+    assert photo.tobytes() == noise(100, 90).tobytes()
+    same = align.paste(photo, flat(40, 0), align.from_box(30.3, 20.7, 71, 61))
+    assert same.tobytes() == photo.tobytes()
 
 
-def test_default_mask_is_soft_and_local():
-    photo = Image.new("RGB", (100, 100), "black")
-    matrix = align.from_box(20, 20, 80, 80)
-    pasted = np.asarray(align.paste(photo, Image.new("RGB", (60, 60), "white"), matrix))[..., 0]
-    row = pasted[50].astype(int)
-    assert row[50] == 255 and (row[:20] == 0).all() and (row[80:] == 0).all()
-    assert (np.diff(row[20:50]) >= 0).all()
-    assert 0 < row[23] < 255 and np.abs(np.diff(row)).max() < 60  # no seam
+@pytest.mark.parametrize("softness", [0.1, 0.3, 1.0])
+def test_the_mask_is_soft_and_local(softness):
+    mask = align.mask(200, softness)
+    row = mask[100]
+    assert row[100] == pytest.approx(1, abs=0.01) and mask[0].max() < 0.01
+    assert (np.diff(row[:100]) >= 0).all() and np.array_equal(row, row[::-1])
+    soft = int(100 * softness)  # pixels of the ramp, whose middle is at one half
+    assert row[soft // 2] == pytest.approx(0.5, abs=0.12)
+    assert np.abs(np.diff(row)).max() < 2 / soft  # no seam
 
 
 def test_paste_reaches_only_what_is_there():
-    photo = noise(50, 50)
-    red = Image.new("RGB", (40, 40), "red")
-    full = Image.new("L", (40, 40), 255)
-    corner = np.asarray(align.paste(photo, red, align.from_box(-20, -20, 20, 20), full))
-    assert (corner[:20, :20] == [255, 0, 0]).all()
+    photo = Image.new("RGB", (50, 50), "gray")
+    corner = np.asarray(align.paste(photo, flat(40), align.from_box(-20, -20, 20, 20), 0))
+    assert (corner[:18, :18] == 148).all()
     assert np.array_equal(corner[20:], np.asarray(photo)[20:])
-    away = align.paste(photo, red, align.from_box(60, 60, 100, 100), full)
+    away = align.paste(photo, flat(40), align.from_box(60, 60, 100, 100))
     assert away.tobytes() == photo.tobytes()
+
+
+def test_places_are_where_align_looks():
+    matrix = rotation(20, 1 / 60, (-1.0, -1.2))
+    (left, top, right, bottom), grid = align.places(matrix, (200, 160))
+    assert grid.shape == (1, bottom - top, right - left, 2)
+    expected = apply(matrix, np.array([left + 7.5, top + 11.5])) * 2 - 1
+    assert grid[0, 11, 7] == pytest.approx(expected, abs=1e-6)
+    assert 0 <= left < right <= 200 and 0 <= top < bottom <= 160
 
 
 def test_detect(face):
@@ -269,17 +287,3 @@ def test_celebas_own_faces_are_in_the_frame():
     medians = (np.median(landmarks, 0) - [15, 35]) / 148
     assert len(landmarks) > 50
     assert np.abs(medians - align.CANONICAL).max() < 0.015  # 1 pixel of 64
-
-
-def test_paste_with_a_base_adds_only_what_was_edited(portrait):
-    """The photograph keeps its own pixels, though the crop went through two resamplings."""
-    matrix = align.similarity(np.array(align.CANONICAL) * 90 + [31.3, 17.8])
-    crop = align.align(portrait, matrix, 90)
-    assert align.paste(portrait, crop, matrix, base=crop).tobytes() == portrait.tobytes()
-    brighter = crop.point(lambda level: min(level + 20, 255))
-    pasted = align.paste(portrait, brighter, matrix, base=crop)
-    change = np.asarray(pasted).astype(int) - np.asarray(portrait)
-    assert change.max() <= 21
-    middle = change[55:75, 65:85]
-    assert np.median(middle) == 20
-    assert not change[:, 150:].any()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import threading
+import urllib.error
+import urllib.request
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from vaegan import BadImage, Editor, FaceNotFound
+from vaegan import BadImage, Editor, FaceNotFound, Settings
 
 gr = pytest.importorskip("gradio")
 
@@ -40,7 +43,7 @@ def decoded(url: str) -> np.ndarray:
 
 
 def sliders(**positions: object) -> dict[str, object]:
-    return {"detail": "Decoder", "sliders": positions}
+    return {"view": "Face", "sliders": {"detail": 0, **positions}}
 
 
 def test_a_wrong_model_is_one_sentence_and_exit_2(capsys):
@@ -78,11 +81,42 @@ def test_sliders_carry_the_editors_names_and_ranges(page, editor):
 
 def test_a_frame_is_the_editors_preview(page, editor, astronaut):
     state = visitors.Sitting.at((editor.open(astronaut),))
-    wish = {**visitors.remember(state), "detail": "Photograph", "sliders": {"Smiling": 1.5}}
+    wish = {**visitors.remember(state), "sliders": {"Smiling": 1.5, "detail": 0.9, "softness": 1}}
     frame = decoded(component(page, "stage").draw(wish)).astype(int)
     assert frame.shape == (visitors.SIZE, visitors.SIZE, 3)
-    wanted = editor.preview(state.face, {"Smiling": 1.5}, 1.0, visitors.SIZE)
+    wanted = editor.preview(state.face, {"Smiling": 1.5}, 0.9, visitors.SIZE)
     assert np.abs(frame - wanted).mean() < 2  # JPEG
+    whole = decoded(component(page, "stage").draw({**wish, "view": "Photograph"})).astype(int)
+    settings = {"detail": 0.9, "paste": True, "softness": 1.0}
+    pasted = editor.edit(state.face, {"Smiling": 1.5}, **settings)
+    assert whole.shape == (512, 512, 3)
+    assert np.abs(whole - np.asarray(pasted)).mean() < 3  # a busier picture
+
+
+def test_held_attributes_reach_the_live_picture(page, editor, astronaut):
+    """Held itself, and alone, Smiling is not in its own way; what the model lacks is ignored."""
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    wish = {**visitors.remember(state), **sliders(Smiling=2)}
+    draw = component(page, "stage").draw
+    assert draw({**wish, "hold": ["Smiling", "Wings"]}) == draw(wish)
+
+
+def test_the_photograph_shows_the_edits_of_its_other_faces(editor, astronaut):
+    pair = Image.new("RGB", (1024, 512))
+    pair.paste(astronaut, (0, 0))
+    pair.paste(astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (512, 0))
+    edits = (Settings({"Smiling": 500.0}), Settings())
+    state = visitors.Sitting.at(editor.open_all(pair)[:2], 1, edits, editor)
+    view = state.views["Photograph"]
+    shown = editor.frame(view, Settings()).astype(int)
+    first, second = state.faces
+    wanted = editor.compose([(first, edits[0])]).resize((512, 256), Image.Resampling.LANCZOS)
+    assert np.abs(shown - np.asarray(wanted)).max() <= 1
+    # Saved, both are in it.
+    state = state.setting(Settings({"Smiling": -500.0}))
+    saved = Image.open(visitors.download_edit(editor, state, whole=True))
+    both = editor.compose([(first, edits[0]), (second, state.edits[1])])
+    assert np.array_equal(np.asarray(saved), np.asarray(both))
 
 
 def test_sliders_out_of_range_or_emptied(page, editor, astronaut):
@@ -123,7 +157,7 @@ def test_a_morph_goes_from_a_to_b(page, editor):
 
 def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):
     running, most, lock = 0, 0, threading.Lock()
-    preview = editor.preview
+    preview = editor.frame
 
     def counted(*arguments):
         nonlocal running, most
@@ -135,7 +169,7 @@ def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):
             running -= 1
         return result
 
-    monkeypatch.setattr(editor, "preview", counted)
+    monkeypatch.setattr(editor, "frame", counted)
     state = visitors.Sitting.at((editor.open(astronaut),))
     wish = {**visitors.remember(state), **sliders(Smiling=1)}
     draw = component(page, "stage").draw
@@ -165,24 +199,28 @@ def test_bad_uploads_raise_what_the_page_turns_into_sentences(editor, tmp_path):
         visitors.open_faces(editor, str(plain))
 
 
-@pytest.mark.parametrize(("file", "ending"), [("JPEG", "jpg"), ("PNG", "png")])
+@pytest.mark.parametrize(
+    ("file", "ending"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("TIFF", "tiff")]
+)
 def test_downloads_keep_size_format_and_profile(editor, astronaut, tmp_path, file, ending):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     source = tmp_path / f"source.{ending}"
     astronaut.resize((600, 600)).save(source, file, icc_profile=profile, quality=95)
     face = editor.open(source)
-    whole = Image.open(visitors.download(editor, face, {}, 1.0, whole=True))
+    state = visitors.Sitting.at((face,))
+    whole = Image.open(visitors.download_edit(editor, state, whole=True))
     assert (whole.format, whole.size) == (file, (600, 600))
     assert whole.info["icc_profile"] == profile
     assert np.abs(np.asarray(whole).astype(int) - np.asarray(face.photo)).mean() < 2
-    crop = Image.open(visitors.download(editor, face, {}, 1.0))
-    assert crop.format == "PNG"
+    crop = Image.open(visitors.download_edit(editor, state, whole=False))
+    assert crop.format == "PNG" and crop.info["icc_profile"] == profile
     assert np.array_equal(np.asarray(crop), face.crop)  # unedited: the photograph's own pixels
 
 
 def test_a_drawn_face_downloads_as_it_was_shown(editor):
     face = editor.face_of(editor.draw(1, seed=0))
-    saved = np.asarray(Image.open(visitors.download(editor, face, {"Smiling": 2.0}, 1.0)))
+    state = visitors.Sitting.at((face,)).setting(Settings({"Smiling": 2.0}))
+    saved = np.asarray(Image.open(visitors.download_edit(editor, state, whole=False)))
     assert np.array_equal(saved, editor.preview(face, {"Smiling": 2.0}, None, visitors.SIZE))
 
 
@@ -194,6 +232,30 @@ def client(editor):
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **options)
     yield gradio_client.Client(address, verbose=False)
     page.close()
+
+
+def test_frames_come_by_a_route_of_their_own(client, editor, astronaut):
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    wish = {**visitors.remember(state), **sliders(Smiling=1)}
+
+    def ask(name: str, body: bytes) -> tuple[int, str]:
+        url = f"{client.src.rstrip('/')}/frame/{name}"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+
+    status, url = ask("stage", json.dumps(wish).encode())
+    wanted = editor.preview(state.face, {"Smiling": 1}, 0.0, visitors.SIZE)
+    assert status == 200 and np.abs(decoded(url).astype(int) - wanted).mean() < 2
+    assert ask("stage", json.dumps({**wish, "key": "guessed"}).encode()) == (200, "")
+    for body in (b"", b"[]", b"{}", b'{"key": [], "sliders": {}}', b"\xff",
+                 json.dumps({**wish, "sliders": {"Smiling": "x"}}).encode()):  # fmt: skip
+        assert ask("stage", body) == (400, ""), body
+    assert ask("stage", b" " * 50_000) == (413, "")
+    for name in ("tools", "reconstruction", "nowhere"):
+        assert ask(name, json.dumps(wish).encode()) == (404, ""), name
 
 
 def test_programs_can_call_edit_and_nothing_else(client, editor, astronaut, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import Editor, FaceNotFound, ModelNotFound, VectorError, images
+from vaegan import Editor, FaceNotFound, ModelNotFound, Settings, VectorError, align, images
+from vaegan.attributes import AttributeVectors
 from vaegan.checkpoint import load_snapshot
 from vaegan.config import PRESETS
 
@@ -92,6 +93,98 @@ def test_the_whole_photograph_comes_back_at_its_own_size(editor, face, astronaut
     assert change.max() > 5
     side = len(face.crop)
     assert rows.max() - rows.min() <= 1.5 * side and columns.max() - columns.min() <= 1.5 * side
+
+
+def pair_of(astronaut) -> Image.Image:
+    pair = Image.new("RGB", (1024, 512))
+    pair.paste(astronaut, (0, 0))
+    pair.paste(astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (512, 0))
+    return pair
+
+
+def test_several_faces_are_edited_in_one_photograph(editor, astronaut):
+    photo = pair_of(astronaut)
+    one, other = editor.open_all(photo)
+    first, second = Settings({"Smiling": 500.0}), Settings({"Smiling": -500.0}, detail=1.0)
+    both = pixels(editor.compose([(one, first), (other, second)]))
+    alone = [pixels(editor.compose([(one, first)])), pixels(editor.compose([(other, second)]))]
+    before = pixels(photo)
+    assert np.array_equal(both, before + sum(each - before for each in alone))
+    assert all(np.abs(each - before).max() > 5 for each in alone)
+    assert np.array_equal(pixels(editor.compose([(one, Settings()), (other, Settings())])), before)
+
+
+def test_beyond_the_crop_nothing_is_touched(editor, face, astronaut):
+    for detail in (0.0, 0.5, 0.7, 1.0):
+        edited = editor.edit(face, {"Smiling": 500.0}, detail, paste=True, softness=0.0)
+        ticks = np.stack(np.meshgrid(np.arange(512), np.arange(512)), -1) + 0.5
+        inside = ticks @ face.matrix[:, :2].T + face.matrix[:, 2]
+        outside = ((inside < 0) | (inside > 1)).any(-1)
+        reach = 1 / align.crop_size(face.matrix)
+        beyond = ((inside < -reach) | (inside > 1 + reach)).any(-1)
+        changed = (pixels(edited) != pixels(astronaut)).any(-1)
+        assert changed[~outside].any() and not changed[beyond].any()
+
+
+def test_an_applied_edit_is_where_the_next_begins(editor, face):
+    settings = Settings({"Smiling": 500.0})
+    applied = editor.apply(face, settings)
+    assert torch.equal(applied.z, face.z + editor.direction({"Smiling": 500.0}))
+    assert applied.photo.tobytes() == editor.compose([(face, settings)]).tobytes()
+    assert editor.edit(applied, {}, paste=True).tobytes() == applied.photo.tobytes()
+    drawn = editor.apply(editor.face_of(face.z), settings)
+    assert drawn.photo is None and torch.equal(drawn.z, applied.z)
+
+
+def test_a_filmstrip_goes_from_one_end_to_the_other(editor, face):
+    settings = Settings({"Smiling": 1.0}, detail=1.0)
+    strip = editor.filmstrip(face, "Smiling", settings, count=5, size=96)
+    assert [picture.size for picture in strip] == [(96, 96)] * 5
+    for value, picture in zip((-3, -1.5, 0, 1.5, 3), strip, strict=True):
+        assert np.array_equal(pixels(picture), editor.preview(face, {"Smiling": value}, 1.0, 96))
+
+
+def test_held_attributes_stay_where_they_are():
+    """In the plane: Smiling leans on Male; held, it goes straight up."""
+    vectors = AttributeVectors(
+        names=("Smiling", "Male", "Young"),
+        vectors=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]),
+        units=torch.tensor([1.0, 1.0, 0.5]),
+        counts=((1, 1),) * 3,
+        method="planted",
+        dataset="",
+        model="",
+    )
+    close = torch.testing.assert_close
+    close(vectors.direction({"Smiling": 2.0}), torch.tensor([2.0, 4.0, 1.0]))
+    close(vectors.direction({"Smiling": 2.0}, ["Male"]), torch.tensor([0.0, 4.0, 1.0]))
+    # Held vectors may say the same twice; an attribute does not hold itself.
+    close(vectors.direction({"Smiling": 2.0}, ["Male", "Young"]), torch.tensor([0.0, 4.0, 1.0]))
+    close(vectors.direction({"Male": 1.0}, ["Male"]), torch.tensor([3.0, 0.0, 0.0]))
+    close(vectors.direction({"Young": 1.0}, ["Male"]), torch.zeros(3))
+    with pytest.raises(VectorError, match="no attribute 'Tall'"):
+        vectors.direction({"Smiling": 1.0}, ["Tall"])
+
+
+def test_refining_brings_the_reconstruction_nearer(astronaut):
+    editor = Editor.from_pretrained()
+    face = editor.open(astronaut)
+    x = images.from_pil(Image.fromarray(face.crop), editor.config.resolution)
+
+    def psnr(reconstruction: torch.Tensor) -> float:
+        return -10 * float(torch.log10(((reconstruction[0] - x) / 2).square().mean()))
+
+    steps = list(editor.refine(face, steps=20))
+    assert len(steps) == 20
+    assert psnr(steps[-1].reconstruction) > psnr(face.reconstruction) + 0.5
+    torch.testing.assert_close(steps[-1].reconstruction, editor.decode(steps[-1].z))
+    # In units of how faces differ, it has not gone far; and nothing else was touched.
+    way = torch.linalg.solve(editor.prior_cholesky, (steps[-1].z - face.z)[0])
+    assert 0 < way.square().mean().sqrt() < 0.7
+    assert steps[-1].crop is face.crop and steps[-1].photo is face.photo
+    assert torch.is_grad_enabled()
+    with pytest.raises(ValueError, match="drew this face itself"):
+        next(editor.refine(editor.face_of(face.z)))
 
 
 def test_preview_is_the_edit_at_another_size(editor, face):

@@ -224,3 +224,42 @@ def test_damage_never_raises_anything_else(format):
             assert open_image(bytes(damaged)).mode == "RGB"
         except BadImage as error:
             assert str(error).endswith(".")  # a sentence
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF"])
+def test_a_picture_goes_out_as_it_came_in(format, tmp_path):
+    """Format, size and profile survive; place, camera and time do not; the mark is there."""
+    if format == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "A camera", 6
+    exif.get_ifd(0x8825)[29] = "2001:01:01"  # of a place
+    extras = {"icc_profile": profile, "exif": exif} if format not in ("BMP", "GIF") else {}
+    opened = open_image(encode(picture(), format, **extras))
+    path = tmp_path / f"edited.{images.ending(opened)}"
+    images.save(opened, path)
+    saved = Image.open(path)
+    assert saved.format == format
+    assert saved.size == opened.size == ((30, 40) if extras else (40, 30))
+    again = np.asarray(open_image(path)).astype(int)
+    assert np.abs(again - np.asarray(opened)).mean() < 4
+    assert saved.info.get("icc_profile") == extras.get("icc_profile")
+    data = path.read_bytes()
+    assert b"A camera" not in data and b"2001:01:01" not in data
+    assert saved.getexif().get(0x0112) is None
+    assert (images.MARK.encode() in data) is (format != "BMP")
+
+
+def test_lossless_formats_keep_every_pixel(tmp_path):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8))
+    for ending in ("png", "tif", "bmp"):
+        images.save(noise, tmp_path / f"a.{ending}")
+        assert open_image(tmp_path / f"a.{ending}").tobytes() == noise.tobytes()
+
+
+def test_other_formats_go_out_as_png_and_other_endings_are_refused(tmp_path):
+    assert images.ending(open_image(encode(picture(), "PPM"))) == "png"
+    assert images.writable("a.JPEG") and not images.writable("a.jp2")
+    with pytest.raises(ValueError, match=r"a.doc does not end in one of jpg, png"):
+        images.save(picture(), tmp_path / "a.doc")

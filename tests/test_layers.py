@@ -8,9 +8,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"config", "losses", "images", "files", "distributed"},
-    {"networks", "align", "augment", "eigenfaces"},
-    {"models", "data"},
-    {"checkpoint"},
+    {"networks", "align", "augment", "blend", "eigenfaces", "refine"},
+    {"models", "data", "face", "settings"},
+    {"checkpoint", "view"},
     {"attributes", "hub", "judge"},
     {"editor"},
     {"evaluate"},

@@ -8,9 +8,11 @@ _HOMES = {
     "BadImage": "images",
     "Detection": "align",
     "Editor": "editor",
-    "Face": "editor",
+    "Face": "face",
     "FaceNotFound": "editor",
     "ModelNotFound": "hub",
+    "Settings": "settings",
+    "SettingsError": "settings",
     "SnapshotError": "checkpoint",
     "VectorError": "attributes",
 }

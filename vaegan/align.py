@@ -39,7 +39,7 @@ CANONICAL = (np.array(_LANDMARKS) + 0.5 - CROP[:2]) / (CROP[2] - CROP[0])  # (5,
 DETECTION_SIDE = 800  # pixels; dlib's detector sees faces from about 80 of these on
 CERTAIN = 0.2  # score; folds and shadows reach 0.1, and count only where nothing else is found
 LANDMARK_SIDE = 200  # pixels of the face's box; dlib rounds landmarks to whole ones
-FEATHER = 0.12  # width of the default mask's soft edge, in crop sides
+SOFTNESS = 0.3  # of a pasted edit's edge
 
 Matrix = NDArray[np.float64]
 
@@ -158,48 +158,56 @@ def align(image: Image.Image, matrix: Matrix, size: int) -> Image.Image:
 
 def paste(
     photo: Image.Image,
-    crop: Image.Image,
+    change: NDArray[np.float32],
     matrix: Matrix,
-    mask: Image.Image | None = None,
-    base: Image.Image | None = None,
+    softness: float = SOFTNESS,
 ) -> Image.Image:
-    """A copy of `photo` with `crop` laid back where `align` took it from.
+    """A copy of `photo` with what an edit changed added where `align` took the crop from.
 
-    crop: square, of any size
-    mask: "L", square, of any size: 255 shows the crop, 0 leaves the photograph; by default full
-        with a soft edge
-    base: what `crop` was before it was edited, of the same size. Then only the difference is
-        added to the photograph, which keeps its own pixels wherever the edit changed none, and
-        its own sharpness everywhere.
+    Since only a difference is resampled, the photograph keeps its own sharpness, and its own
+    pixels wherever the edit changed none.
 
-    Pixels that the mask does not reach stay exactly as they are.
+    Args:
+        change: (S, S, 3), edited minus original crop in grey levels, for a crop of any size S.
+        softness: of the edge, see `mask`. Pixels outside the crop stay exactly as they are.
     """
-    corners = _apply(_inverse(matrix), np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
-    left, top = np.maximum(np.floor(corners.min(0)), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(corners.max(0)), photo.size).astype(int)
     result = photo.copy()
-    if left >= right or top >= bottom:
+    result.format = photo.format
+    box = _touched(matrix, photo.size)
+    if box[0] >= box[2] or box[1] >= box[3]:
         return result
-    mask = soft_square(crop.width) if mask is None else mask
-    box = (int(left), int(top), int(right), int(bottom))
-    opacity = _unwarp(mask, matrix, box)
-    if base is None:
-        result.paste(_unwarp(crop, matrix, box), box, opacity)
-        return result
-    change = np.asarray(crop, np.float32) - np.asarray(base, np.float32)
-    planes = [_unwarp(Image.fromarray(plane), matrix, box) for plane in change.transpose(2, 0, 1)]
-    weight = np.asarray(opacity, np.float32)[..., None] / 255
-    pixels = np.asarray(photo.crop(box)) + weight * np.stack(planes, axis=-1)
+    layer = change * mask(len(change), softness)[..., None]
+    planes = [_unwarp(Image.fromarray(plane), matrix, box) for plane in layer.transpose(2, 0, 1)]
+    pixels = np.asarray(photo.crop(box)) + np.stack(planes, axis=-1)
     result.paste(Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)), box)
     return result
 
 
-def soft_square(size: int, feather: float = FEATHER) -> Image.Image:
-    """A mask of size×size: 255 inside, falling smoothly to 0 at the edges."""
+def places(
+    matrix: Matrix, image_size: tuple[int, int]
+) -> tuple[tuple[int, int, int, int], NDArray[np.float32]]:
+    """The part of a photograph that the crop touches, and where in the crop its pixels lie.
+
+    Returns:
+        left, top, right, bottom in pixels (left ≥ right or top ≥ bottom where there is none), and
+        (1, height, width, 2): x and y from -1 to 1, as `torch.nn.functional.grid_sample` counts.
+    """
+    left, top, right, bottom = box = _touched(matrix, image_size)
+    columns, rows = np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5)
+    inside = _apply(matrix, np.stack([columns, rows], axis=-1))
+    return box, (2 * inside - 1)[None].astype(np.float32)
+
+
+def mask(size: int, softness: float = SOFTNESS) -> NDArray[np.float32]:
+    """How much of an edit is pasted: (size, size), 1 inside, falling smoothly to 0 at the edges.
+
+    softness: 0, a hard edge that shows, to 1, soft from the middle on.
+    """
     ticks = (np.arange(size) + 0.5) / size
+    feather = max(softness / 2, 1 / size)
     edge = np.clip(np.minimum(ticks, 1 - ticks) / feather, 0, 1)
     ramp = edge * edge * (3 - 2 * edge)
-    return Image.fromarray((np.outer(ramp, ramp) * 255).round().astype(np.uint8))
+    return np.outer(ramp, ramp).astype(np.float32)
 
 
 @cache
@@ -272,6 +280,14 @@ def _warp(image: Image.Image, to_source: Matrix, size: tuple[int, int]) -> Image
     floats = [np.asarray(_warp(band.convert("F"), to_source, size)) for band in image.split()]
     levels = [band.round().clip(0, 255).astype(np.uint8) for band in floats]
     return Image.merge(image.mode, [Image.fromarray(band) for band in levels])
+
+
+def _touched(matrix: Matrix, image_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The pixels that the crop covers at least in part: left, top, right, bottom."""
+    corners = _apply(_inverse(matrix), np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
+    left, top = np.maximum(np.floor(corners.min(0)), 0).astype(int).tolist()
+    right, bottom = np.minimum(np.ceil(corners.max(0)), image_size).astype(int).tolist()
+    return left, top, right, bottom
 
 
 def _mirrored(image: Image.Image, left: int, top: int, right: int, bottom: int) -> Image.Image:

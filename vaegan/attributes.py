@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,19 +98,36 @@ class AttributeVectors:
     dataset: str
     model: str
 
-    def direction(self, settings: dict[str, float]) -> Tensor:
+    def direction(self, settings: dict[str, float], hold: Sequence[str] = ()) -> Tensor:
         """The sum of s · unit · vector over the settings: (latent_dim,).
+
+        Conditional editing (Shen et al. 2020, "Interpreting the latent space of GANs for semantic
+        face editing", section 2.2): each vector v gives up what it shares with the held vectors.
+        With those as the rows of H, that is v − Hᵀ (H Hᵀ)⁺ H v, orthogonal to every one of them,
+        so the edit moves nobody along a held direction. An attribute that is both set and held is
+        moved, and the others are not in its way.
+
+        Args:
+            hold: attributes to leave alone while others change.
 
         Raises:
             VectorError: a name is not known.
         """
         total = torch.zeros(self.vectors.shape[1])
         for name, strength in settings.items():
-            if name not in self.names:
-                raise VectorError(f"This model has no attribute {name!r}.")
-            index = self.names.index(name)
-            total = total + strength * self.units[index] * self.vectors[index]
+            vector = self._vector(name)
+            held = [self._vector(other) for other in hold if other != name]
+            if held:
+                basis = torch.stack(held)
+                gram = torch.linalg.pinv(basis @ basis.T, hermitian=True)
+                vector = vector - basis.T @ (gram @ (basis @ vector))
+            total = total + strength * self.units[self.names.index(name)] * vector
         return total
+
+    def _vector(self, name: str) -> Tensor:
+        if name not in self.names:
+            raise VectorError(f"This model has no attribute {name!r}.")
+        return self.vectors[self.names.index(name)]
 
 
 @torch.no_grad()

@@ -8,16 +8,16 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from vaegan import files
+from vaegan import files, images
 from vaegan.attributes import VectorError
 from vaegan.checkpoint import SnapshotError
 from vaegan.editor import Editor, FaceNotFound
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
-
-FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+from vaegan.settings import Settings, SettingsError
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -26,12 +26,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("photo", type=Path, nargs="?", help="the photograph")
-    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE", dest="settings",
+    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
         help="an attribute and its strength, about -3 to 3; repeat it for more")  # fmt: skip
-    add("--out", type=picture, help="the picture to write: .png, .jpg or .webp")
+    add("--hold", action="append", default=[], metavar="NAME",
+        help="an attribute to leave alone while others change; repeat it for more")  # fmt: skip
+    add("--settings", type=Path, metavar="FILE", help="settings saved before, as JSON; what --set, "
+        "--hold, --detail and --softness say comes on top")  # fmt: skip
+    add("--out", type=picture, help="the picture to write: .png, .jpg, .webp, .avif, .tiff …")
     add("--face", type=int, default=1, help="which face, 1 being the largest")
-    add("--detail", type=float, default=1.0, help="0: the decoder's picture … 1: all of the "
-        "photograph's texture")  # fmt: skip
+    add("--detail", type=share, help="0: the decoder's picture … 1: all of the photograph's texture"
+        f"; otherwise {Settings.detail}")  # fmt: skip
+    add("--softness", type=share, help=f"of the pasted edge, 0 to 1; otherwise {Settings.softness}")
+    add("--refine", action="store_true", help="first spend a few seconds on a closer z")
     add("--whole", action="store_true", help="write the whole photograph, not the face alone")
     add("--model", help="a folder or a Hub repository user/repo; otherwise the bundled model")
     add("--revision", help="a branch, tag or commit of the Hub repository")
@@ -39,8 +45,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     flags = parser.parse_args(arguments)
     if not flags.list and not (flags.photo and flags.out):
         parser.error("a photograph and --out are needed")
-    if not 0 <= flags.detail <= 1:
-        parser.error("--detail lies between 0 and 1")
     return flags
 
 
@@ -56,11 +60,39 @@ def setting(text: str) -> tuple[str, float]:
     return name, number
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} does not lie between 0 and 1")
+    return number
+
+
 def picture(text: str) -> Path:
     """A path whose ending says a format that can be written."""
-    if Path(text).suffix.lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in one of {', '.join(FORMATS)}")
+    if not images.writable(text):
+        endings = ", ".join(images.ENDINGS.values())
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in one of {endings}")
     return Path(text)
+
+
+def wanted(flags: argparse.Namespace) -> Settings:
+    """The settings of the file, if there is one, and of the flags on top.
+
+    Raises:
+        SettingsError, OSError: the file cannot be used.
+    """
+    settings = Settings.from_json(flags.settings.read_bytes()) if flags.settings else Settings()
+    given = {name: getattr(flags, name) for name in ("detail", "softness")}
+    return replace(
+        settings,
+        sliders={**settings.sliders, **dict(flags.set)},
+        hold=(*settings.hold, *flags.hold),
+        **{name: value for name, value in given.items() if value is not None},
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,13 +104,24 @@ def main(arguments: list[str] | None = None) -> int:
                 print(name)
             return 0
         face = editor.open(flags.photo, flags.face - 1)
-        result = editor.edit(face, dict(flags.settings), flags.detail, paste=flags.whole)
+        settings = wanted(flags)
+        if flags.refine:
+            *_, face = editor.refine(face)
+        result = editor.edit(
+            face,
+            settings.sliders,
+            settings.detail,
+            flags.whole,
+            settings.hold,
+            settings.softness,
+        )
         with files.atomic(flags.out) as temporary:
-            result.save(temporary, quality=95)
+            images.save(result, temporary)
     except (
         BadImage,
         FaceNotFound,
         ModelNotFound,
+        SettingsError,
         SnapshotError,
         VectorError,
         files.FileError,

@@ -12,26 +12,28 @@ immutable `Face`. So one editor serves any number of people at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vaegan import align, attributes, checkpoint, hub, images
+from vaegan import align, attributes, blend, checkpoint, hub, images, view
+from vaegan import refine as optimisation
 from vaegan.align import Detection
 from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
+from vaegan.face import Face
 from vaegan.hub import ModelNotFound
 from vaegan.networks import fold
+from vaegan.settings import Settings
+from vaegan.view import FaceView, View
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
-CHANGE = 0.25  # a difference of this much, in [-1, 1] units, counts as wholly changed
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
 
@@ -49,26 +51,6 @@ class Attribute:
     low: float = -LIMIT
     high: float = LIMIT
     step: float = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """A face of a photograph, encoded. Nothing changes it, and the editor keeps no copy.
-
-    photo: the whole photograph, or None for a face that the model drew
-    matrix: (2, 3), photograph to crop (see `vaegan.align`), or None
-    crop: (S, S, 3) uint8, the aligned face at its own size
-    z: (1, latent_dim)
-    reconstruction: (1, 3, R, R) in [-1, 1]: the decoder's picture of z
-    warning: a sentence for the user, or ""
-    """
-
-    photo: Image.Image | None
-    matrix: NDArray[np.float64] | None
-    crop: NDArray[np.uint8]
-    z: Tensor
-    reconstruction: Tensor = field(repr=False)
-    warning: str = ""
 
 
 class Editor:
@@ -181,15 +163,15 @@ class Editor:
         """z: (N, latent_dim) → (N, 3, R, R) in [-1, 1]."""
         return self.decoder(z)
 
-    def direction(self, settings: dict[str, float]) -> Tensor:
-        """What `settings` add to z: (latent_dim,).
+    def direction(self, settings: dict[str, float], hold: Sequence[str] = ()) -> Tensor:
+        """What `settings` add to z, (latent_dim,), orthogonal to the vectors of those in `hold`.
 
         Raises:
             VectorError: the model has no such attribute.
         """
         if self.vectors is None:
             raise VectorError("This model has no attribute vectors.")
-        return self.vectors.direction(settings)
+        return self.vectors.direction(settings, hold)
 
     # ------------------------------------------------------------ editing
 
@@ -199,6 +181,8 @@ class Editor:
         settings: dict[str, float],
         detail: float | None = None,
         paste: bool = False,
+        hold: Sequence[str] = (),
+        softness: float = align.SOFTNESS,
     ) -> Image.Image:
         """The face with `settings` ({attribute: slider value}) applied.
 
@@ -206,62 +190,127 @@ class Editor:
             detail: None: the decoder's picture at the model's resolution. 0 to 1: at the size of
                 the aligned crop, from the decoder's picture (0) over the photograph where the edit
                 does nothing (0.5) to all of the photograph's texture (1).
-            paste: the whole photograph at its own size, with the face edited in it; detail is 1
-                unless given.
+            paste: the whole photograph at its own size, with the face edited in it; detail is
+                `blend.DETAIL` unless given.
+            hold: attributes to leave alone, see `AttributeVectors.direction`.
+            softness: of the edge when pasted, 0 to 1.
 
         Raises:
             VectorError: an unknown attribute.
-            ValueError: detail outside [0, 1], or nothing to paste into.
+            SettingsError: detail or softness outside [0, 1].
+            ValueError: nothing to paste into.
         """
+        wanted = Settings(
+            settings, tuple(hold), blend.DETAIL if detail is None else detail, softness
+        )
         if paste:
-            return self._paste(face, settings, 1.0 if detail is None else detail)
-        edited = self.decode(face.z + self.direction(settings))
+            return self.compose([(face, wanted)])
         if detail is None:
-            return images.to_pil(edited[0])
-        return Image.fromarray(self._blend(face, edited, detail, face.crop))
+            return images.to_pil(self.draw_edit(face, wanted)[0])
+        crop = Image.fromarray(self.frame(FaceView.of(face, len(face.crop)), wanted))
+        crop.info.update(face.photo.info if face.photo else {})  # its colour profile
+        return crop
+
+    def draw_edit(self, face: Face, settings: Settings) -> Tensor:
+        """E, the decoder's picture of an edit: (1, 3, R, R) in [-1, 1]."""
+        return self.decode(face.z + self.direction(settings.sliders, settings.hold))
+
+    def frame(self, shown: View, settings: Settings) -> NDArray[np.uint8]:
+        """An edit as `shown` shows it, (H, W, 3): quick enough for every move of a slider."""
+        return shown.frame(self.draw_edit(shown.face, settings), settings)
+
+    def compose(self, edits: Iterable[tuple[Face, Settings]]) -> Image.Image:
+        """The photograph with several of its faces edited, at its own size.
+
+        Args:
+            edits: faces of one photograph, each with its settings.
+
+        Raises:
+            VectorError: an unknown attribute.
+            ValueError: a face without a photograph.
+        """
+        photo = None
+        for face, settings in edits:
+            if face.photo is None or face.matrix is None:
+                raise ValueError("This face was drawn by the model: there is no photograph of it.")
+            photo = photo or face.photo
+            x = images.from_pil(Image.fromarray(face.crop))[None]
+            change = blend.change(
+                blend.Base(x, face.reconstruction),
+                self.draw_edit(face, settings),
+                settings.detail,
+                match=True,
+            )
+            levels = images.to_levels(change)[0].permute(1, 2, 0).numpy()
+            photo = align.paste(photo, levels, face.matrix, settings.softness)
+        if photo is None:
+            raise ValueError("There is no face to edit.")
+        return photo
+
+    def filmstrip(
+        self,
+        face: Face,
+        name: str,
+        settings: Settings | None = None,
+        count: int = 7,
+        size: int | None = None,
+    ) -> list[Image.Image]:
+        """One slider at `count` places from -3 to 3, the others as in `settings`.
+
+        Args:
+            size: of each picture, in pixels; the aligned crop's own unless given.
+
+        Raises:
+            VectorError: an unknown attribute.
+        """
+        settings = settings or Settings()
+        strip = FaceView.of(face, size or len(face.crop))
+        places = np.linspace(-LIMIT, LIMIT, count)
+        wanted = [replace(settings, sliders={**settings.sliders, name: s}) for s in places.tolist()]
+        return [Image.fromarray(self.frame(strip, each)) for each in wanted]
+
+    def apply(self, face: Face, settings: Settings) -> Face:
+        """A face that begins where an edit ends: all sliders at 0 show the edit.
+
+        Its photograph is the edited one, and its z the edited z.
+
+        Raises:
+            VectorError: an unknown attribute.
+        """
+        z = face.z + self.direction(settings.sliders, settings.hold)
+        if face.photo is None:
+            return self.face_of(z)
+        photo = self.compose([(face, settings)])
+        crop = np.array(align.align(photo, face.matrix, len(face.crop)))
+        return Face(photo, face.matrix, crop, z, self.decode(z), face.warning)
+
+    def refine(self, face: Face, steps: int = optimisation.STEPS) -> Iterator[Face]:
+        """Yields the face with a closer and closer z, once for each step; see `vaegan.refine`.
+
+        Raises:
+            ValueError: the model drew this face, so there is nothing to come closer to.
+        """
+        if face.photo is None:
+            raise ValueError("The model drew this face itself, so z fits it already.")
+        x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
+        for z in optimisation.refine(self.decoder, face.z, x, self.prior_cholesky, steps):
+            yield replace(face, z=z, reconstruction=self.decode(z))
 
     def preview(
         self, face: Face, settings: dict[str, float], detail: float | None, size: int
     ) -> NDArray[np.uint8]:
-        """`edit` at size×size, (size, size, 3) uint8: quick enough for every move of a slider."""
-        edited = self.decode(face.z + self.direction(settings))
+        """`edit` at size×size: (size, size, 3)."""
+        wanted = Settings(settings, detail=blend.DETAIL if detail is None else detail)
+        edited = self.draw_edit(face, wanted)
         return self.show(face, edited, detail, size)
 
     def show(
         self, face: Face, edited: Tensor, detail: float | None, size: int
     ) -> NDArray[np.uint8]:
         """A decoded edit (1, 3, R, R) of `face`, at size×size; detail as in `edit`."""
-        if detail is None or face.photo is None:
-            return _bytes(_enlarge(edited, size))
-        return self._blend(face, edited, detail, thumbnail(face, size))
-
-    @torch.inference_mode()
-    def _blend(
-        self, face: Face, edited: Tensor, detail: float, crop: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
-        """up(E) + k · (x − up(R)), at the size of `crop`.
-
-        Written as up(E − R) + x − (1 − k) · (x − up(R)), so that k = 1 without an edit gives the
-        photograph's own pixels.
-        """
-        if not 0 <= detail <= 1:
-            raise ValueError(f"detail lies between 0 and 1, not at {detail}")
-        size = len(crop)
-        difference = edited - face.reconstruction
-        x = images.to_float(torch.from_numpy(crop).permute(2, 0, 1)[None])
-        result = x + _enlarge(difference, size)
-        if detail < 1:
-            # k rises from 0 over 1 − M at detail 0.5 to 1.
-            changed = _enlarge(_changed(difference), size)
-            k = 2 * detail * (1 - changed) if detail <= 0.5 else 1 - 2 * (1 - detail) * changed
-            result = result - (1 - k) * (x - _enlarge(face.reconstruction, size))
-        return _bytes(result)
-
-    def _paste(self, face: Face, settings: dict[str, float], detail: float) -> Image.Image:
-        if face.photo is None or face.matrix is None:
-            raise ValueError("This face was drawn by the model: there is no photograph behind it.")
-        edited = self.edit(face, settings, detail)
-        return align.paste(face.photo, edited, face.matrix, base=Image.fromarray(face.crop))
+        if detail is None:
+            return view.plain(edited, size)
+        return FaceView.of(face, size).frame(edited, Settings(detail=detail))
 
     # ------------------------------------------------------------ morphs and random faces
 
@@ -295,13 +344,6 @@ class Editor:
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
 
 
-def thumbnail(face: Face, size: int) -> NDArray[np.uint8]:
-    """The aligned crop at size×size: (size, size, 3)."""
-    if len(face.crop) == size:
-        return face.crop
-    return np.array(Image.fromarray(face.crop).resize((size, size), images.RESAMPLE))
-
-
 def _found(photo: Image.Image) -> list[Detection]:
     found = align.detect(photo)
     if not found:
@@ -309,36 +351,3 @@ def _found(photo: Image.Image) -> list[Detection]:
             "No face was found in this picture; one that looks at the camera works best."
         )
     return found
-
-
-def _enlarge(x: Tensor, size: int) -> Tensor:
-    """(1, C, R, R) → (1, C, size, size), bicubic."""
-    if x.shape[-1] == size:
-        return x
-    weights = _bicubic(x.shape[-1], size)
-    return weights @ x @ weights.T
-
-
-@lru_cache(maxsize=32)
-def _bicubic(resolution: int, size: int) -> Tensor:
-    """The weights of bicubic interpolation: (size, resolution).
-
-    As a product of matrices it takes a sixth of the time of `F.interpolate`, for each move of a
-    slider.
-    """
-    rows = torch.eye(resolution)[None, None]
-    weights = F.interpolate(rows, (size, resolution), mode="bicubic", antialias=size < resolution)
-    return weights[0, 0]
-
-
-def _changed(difference: Tensor) -> Tensor:
-    """M: 0 where the edit does nothing, 1 where it changes all: (1, 1, R, R), blurred."""
-    amount = difference.abs().mean(dim=1, keepdim=True)
-    blurred = F.avg_pool2d(F.pad(amount, (4,) * 4, mode="replicate"), 5, stride=1)
-    blurred = F.avg_pool2d(blurred, 5, stride=1)
-    return (blurred / CHANGE).clamp(0, 1)
-
-
-def _bytes(x: Tensor) -> NDArray[np.uint8]:
-    """(1, 3, H, W) in [-1, 1] → (H, W, 3)."""
-    return images.to_uint8(x[0]).permute(1, 2, 0).contiguous().numpy()

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from torch import Tensor
 from torchvision.utils import make_grid
 
@@ -22,6 +22,14 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 16  # pixels
 # What photographs come in. EPS and the like, which start other programs, stay out.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
+
+# What photographs go out in, by the format they came in; any other becomes a PNG.
+ENDINGS = {
+    "JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "TIFF": "tiff", "BMP": "bmp",
+    "GIF": "gif",
+}  # fmt: skip
+MARK = "Edited: this is not an unaltered photograph."
+SOFTWARE = "Face editor"
 
 
 class BadImage(ValueError):
@@ -45,6 +53,11 @@ def to_float(images: Tensor) -> Tensor:
 def to_uint8(x: Tensor) -> Tensor:
     """Floats in [-1, 1] of any shape → uint8, rounded; what lies outside is clamped."""
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_levels(difference: Tensor) -> Tensor:
+    """A difference of two pictures in [-1, 1] → the same in grey levels."""
+    return difference * 127.5
 
 
 def from_pil(image: Image.Image, resolution: int | None = None) -> Tensor:
@@ -93,6 +106,54 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         raise _too_large(f"has {pixels / 1e6:.0f} million pixels") from error
     except Exception as error:  # decoders meet damaged files with exceptions of every kind
         raise BadImage("The picture is damaged and cannot be read.") from error
+
+
+def ending(image: Image.Image) -> str:
+    """The ending of the format that a picture came in: "jpg", "png" and so on."""
+    return ENDINGS.get(image.format or "", "png")
+
+
+def writable(path: str | Path) -> bool:
+    """Whether the path ends like a picture that `save` can write."""
+    return _kind(path) in ENDINGS.values()
+
+
+def save(image: Image.Image, path: str | Path) -> None:
+    """Writes an edited picture in the format that the path's ending says.
+
+    It carries its colour profile, and a mark that it was edited (BMP has no place for either). It
+    carries nothing else: neither place nor camera nor time.
+
+    Raises:
+        ValueError: an ending that no format in ENDINGS has.
+    """
+    if not writable(path):
+        raise ValueError(f"{Path(path).name} does not end in one of {', '.join(ENDINGS.values())}.")
+    kind = _kind(path)
+    formats = {known: name for name, known in ENDINGS.items()}
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription], exif[ExifTags.Base.Software] = MARK, SOFTWARE
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Description", MARK)
+    text.add_text("Software", SOFTWARE)
+    options = {
+        "jpg": {"quality": 95, "subsampling": 0, "exif": exif},
+        "png": {"pnginfo": text},
+        "webp": {"quality": 95, "exif": exif},
+        "avif": {"quality": 90, "exif": exif},
+        "tiff": {"compression": "tiff_lzw", "exif": exif},
+        "gif": {"comment": f"{MARK} {SOFTWARE}"},
+    }.get(kind, {})
+    if profile := image.info.get("icc_profile"):
+        options["icc_profile"] = profile
+    bare = Image.fromarray(np.asarray(image.convert("RGB")))  # `info` could carry more into a file
+    bare.save(path, formats[kind], **options)
+
+
+def _kind(path: str | Path) -> str:
+    """The ending of a path as ENDINGS writes it."""
+    kind = Path(path).suffix.lower().removeprefix(".")
+    return {"jpeg": "jpg", "tif": "tiff"}.get(kind, kind)
 
 
 def _decode(file: BinaryIO) -> Image.Image:

@@ -272,12 +272,13 @@ def test_one_of_several_faces_can_be_chosen(page, tmp_path):
     expect(page.get_by_text("Faces in this photograph")).to_be_hidden()
 
 
-def test_texture_is_one_click_away(page):
+def test_texture_goes_from_the_photograph_to_the_decoder(page):
     upload(page, ASTRONAUT)
+    page.get_by_role("button", name="More").click()
     slider(page).fill("2")
     seen = [settled(page)]
-    for texture in ("In between", "Decoder"):
-        page.get_by_text(texture, exact=True).click()
+    for texture in ("0.5", "0"):
+        slider(page, "detail").fill(texture)
         seen.append(changed(page, seen[-1]))
     photograph = source(page, "#aligned img")
     near = [distance(photograph, picture) for picture in seen]

@@ -1,0 +1,181 @@
+"""The tab where a face is edited: its widgets, in three columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from page.visitors import FACE, VIEWS, Faces
+from page.widgets import (
+    framer,
+    heading,
+    html,
+    live,
+    message,
+    picture,
+    pictures,
+    progress,
+    search,
+    thumbnails,
+    tools,
+    uploader,
+)
+from vaegan.editor import Editor
+from vaegan.settings import Settings
+
+
+@dataclass
+class Source:
+    """Where a face comes from: the left column."""
+
+    photo: gr.Image
+    note: gr.HTML
+    several: gr.Column
+    others: gr.HTML
+    frame: gr.Button
+    framing: gr.Column
+    square: gr.HTML
+    aligned: gr.HTML
+    reconstruction: gr.HTML
+    example: gr.HTML
+
+
+@dataclass
+class Result:
+    """The live picture and what is done with it."""
+
+    stage: gr.HTML
+    view: gr.Radio
+    save_face: gr.Button
+    save_photo: gr.Button
+    more: More
+
+
+@dataclass
+class More:
+    """What is needed less often."""
+
+    detail: gr.Slider
+    softness: gr.Slider
+    strip_of: gr.Dropdown
+    strip: gr.HTML
+    apply: gr.Button
+    refine: gr.Button
+    stop: gr.Button
+    bar: gr.HTML
+    keep: gr.Button
+    load: gr.UploadButton
+    copy: gr.Button
+
+
+def outputs_of(source: Source, result: Result) -> list[Any]:
+    """What changes when a face is opened, the sliders aside."""
+    more = result.more
+    return [
+        source.photo, source.note, source.several, source.others, source.frame, source.framing,
+        source.square, source.aligned, source.reconstruction, result.stage, result.view,
+        result.save_face, result.save_photo, more.strip_of, more.strip, more.refine,
+        more.copy,
+    ]  # fmt: skip
+
+
+def source_column(samples: Faces) -> Source:
+    photo = uploader("Photograph", show_label=False)
+    note = message()
+    with gr.Column(visible=False, min_width=0, elem_classes="faces") as several:
+        heading("Faces in this photograph")
+        others = pictures()
+    with gr.Column(visible=False, min_width=0, elem_id="framing") as framing:
+        square = framer()
+    with gr.Row(elem_id="tiles"):
+        aligned = picture("aligned", "Aligned")
+        reconstruction = picture("reconstruction", "Reconstruction")
+    frame = gr.Button("Frame another face by hand", size="sm", visible=False, elem_classes="quiet")
+    heading("Examples")
+    example = pictures(thumbnails("Example", samples))
+    return Source(photo, note, several, others, frame, framing, square, aligned, reconstruction,
+                  example)  # fmt: skip
+
+
+def result_column(editor: Editor, draw: Callable[[dict[str, Any]], str]) -> Result:
+    stage = live("stage", draw, "Choose a photograph of a face, or try an example.")
+    with gr.Row(elem_id="controls"):
+        tools()
+        view = gr.Radio(list(VIEWS), value=FACE, label="Show", elem_id="view")
+        save_face = gr.Button("Save face", size="sm", interactive=False)
+        save_photo = gr.Button("Save photograph", size="sm", interactive=False)
+    return Result(stage, view, save_face, save_photo, more_tools(editor))
+
+
+def more_tools(editor: Editor) -> More:
+    plain = Settings()
+    with gr.Accordion("More", elem_id="more"):
+        with gr.Column(min_width=0, elem_classes="lines"):
+            detail, softness = (
+                gr.Slider(0, 1, value=value, step=0.05, label=label, buttons=["reset"],
+                          interactive=True, elem_id=elem_id)
+                for label, value, elem_id in (
+                    ("Texture", plain.detail, "slider-detail"),
+                    ("Edge softness", plain.softness, "slider-softness"),
+                )
+            )  # fmt: skip
+        html(WHAT_TEXTURE_IS)
+        choices = [(attribute.label, attribute.name) for attribute in editor.attributes]
+        strip_of = gr.Dropdown(choices, value=None, label="One slider from −3 to 3",
+                               elem_id="strip-of")  # fmt: skip
+        strip = pictures()
+        with gr.Row(elem_classes="deeds"):
+            apply = gr.Button("Apply, and go on from here", size="sm")
+            refine = gr.Button("Refine the likeness", size="sm", interactive=False)
+            stop = gr.Button("Stop", size="sm", visible=False)
+            keep = gr.Button("Save settings", size="sm")
+            load = gr.UploadButton("Load settings", size="sm", file_types=[".json"])
+            copy = gr.Button("Same settings for all faces", size="sm", visible=False)
+        bar = progress()
+        html(WHAT_IS_SAVED)
+    return More(detail, softness, strip_of, strip, apply, refine, stop, bar, keep,
+                load, copy)  # fmt: skip
+
+
+def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
+    """One slider an attribute, in the editor's order, which keeps groups together; what to hold."""
+    search()
+    sliders = []
+    groups = dict.fromkeys(attribute.group for attribute in editor.attributes)
+    for group in groups:
+        with gr.Accordion(group, elem_classes="group"):  # search.js closes all but the first
+            sliders += [
+                gr.Slider(
+                    attribute.low,
+                    attribute.high,
+                    value=0,
+                    step=attribute.step,
+                    label=attribute.label,
+                    buttons=["reset"],
+                    interactive=True,
+                    elem_id=f"slider-{attribute.name}",
+                )
+                for attribute in editor.attributes
+                if attribute.group == group
+            ]
+    with gr.Accordion("Hold", elem_classes="holding"):
+        hold = gr.CheckboxGroup(
+            [(attribute.label, attribute.name) for attribute in editor.attributes],
+            label="Hold", show_label=False, elem_id="hold", interactive=True,
+            info="What is ticked stays as it is, as far as the model can tell, while you change "
+            "something else.",
+        )  # fmt: skip
+    return sliders, hold
+
+
+WHAT_TEXTURE_IS = """
+<p class="small">Texture 0 is the network’s own picture; 1 keeps all of the photograph’s, and ghosts
+of what an edit takes away. The edge is where an edited face meets the photograph.</p>
+"""
+WHAT_IS_SAVED = """
+<p class="small">A saved photograph keeps its size, format and colour profile. Place, camera and
+time are left out of it, and a mark is put in that it was edited.</p>
+"""

@@ -1,0 +1,79 @@
+// Undo, redo, reset, compare: what a person does to the sliders as a whole.
+//
+// The sliders are moved as a hand would move them, so that Gradio and the live picture notice.
+const scope = element.closest(".tabitem");
+const stage = scope.querySelector(".block.live");
+const [undo, redo, reset, compare] = element.querySelectorAll("button");
+const REST = 350;  // milliseconds without a move after which a position counts as chosen
+
+const sliders = () => [...scope.querySelectorAll("#rail [id^=slider-], #more [id^=slider-]")];
+const ticks = () => [...scope.querySelectorAll("#hold input")];
+const position = () => JSON.stringify({
+    sliders: Object.fromEntries(sliders().map((slider) =>
+        [slider.id, Number(slider.querySelector("[type=range]").value)])),
+    hold: ticks().filter((tick) => tick.checked).map((tick) => tick.name),
+});
+const setValue = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+const move = (text) => {
+    const wanted = JSON.parse(text);
+    for (const slider of sliders()) {
+        const range = slider.querySelector("[type=range]");
+        if (Number(range.value) === (wanted.sliders[slider.id] ?? 0)) continue;
+        setValue.call(range, wanted.sliders[slider.id] ?? 0);
+        for (const kind of ["input", "change"])
+            range.dispatchEvent(new Event(kind, { bubbles: true }));
+    }
+    for (const tick of ticks())
+        if (tick.checked !== wanted.hold.includes(tick.name)) tick.click();
+};
+
+let past = [], future = [], now = null, face = null, timer = 0;
+const show = () => {
+    undo.disabled = past.length === 0;
+    redo.disabled = future.length === 0;
+    reset.disabled = compare.disabled = !face;
+};
+const settle = () => {
+    clearTimeout(timer);
+    const here = position();
+    if (stage.dataset.face !== face) {  // another face: its history begins here
+        [past, future, now, face] = [[], [], here, stage.dataset.face];
+    } else if (here !== now) {
+        past.push(now);
+        future = [];
+        now = here;
+    }
+    show();
+};
+const later = () => { clearTimeout(timer); timer = setTimeout(settle, REST); };
+const step = (from, onto) => {
+    settle();
+    if (!from().length) return;
+    onto().push(now);
+    now = from().pop();
+    move(now);
+    show();
+};
+undo.addEventListener("click", () => step(() => past, () => future));
+redo.addEventListener("click", () => step(() => future, () => past));
+reset.addEventListener("click", () => {
+    settle();
+    const { sliders: places } = JSON.parse(now);
+    for (const id in places) if (scope.querySelector(`#rail #${CSS.escape(id)}`)) places[id] = 0;
+    move(JSON.stringify({ sliders: places, hold: [] }));
+    settle();
+});
+compare.addEventListener("click", () => {
+    compare.ariaPressed = String(stage.classList.toggle("compared"));
+    stage.dispatchEvent(new Event("compare"));
+});
+scope.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), textarea");
+    if (typing || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+    event.preventDefault();
+    (event.shiftKey ? redo : undo).click();
+});
+scope.addEventListener("input", later);
+new MutationObserver(later).observe(
+    scope, { subtree: true, attributeFilter: ["style", "class", "data-face"] });
+show();

@@ -1,0 +1,99 @@
+"""A face on a screen: at a fixed size, and quick enough for every move of a slider.
+
+What no edit changes is worked out when a view is made; a frame costs a decode and a few sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from vaegan import align, blend, images
+from vaegan.blend import Base
+from vaegan.face import Face, thumbnail
+from vaegan.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class FaceView:
+    """The aligned face alone, at size×size; `base` is None for a face that the model drew."""
+
+    face: Face
+    size: int
+    base: Base | None
+
+    @classmethod
+    def of(cls, face: Face, size: int) -> FaceView:
+        if face.photo is None:
+            return cls(face, size, None)
+        return cls(face, size, Base(_tensor(thumbnail(face, size)), face.reconstruction))
+
+    def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
+        """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (size, size, 3)."""
+        if self.base is None:
+            return plain(edited, self.size)
+        return _bytes(self.base.x + blend.change(self.base, edited, settings.detail))
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoView:
+    """The whole photograph, shrunk, with the face edited in it.
+
+    x: (1, 3, H, W) in [-1, 1]
+    box: left, top, right, bottom of what the face's crop touches, in pixels of x
+    grid: (1, h, w, 2), where in the crop each pixel of the box lies, as `grid_sample` counts
+    """
+
+    face: Face
+    x: Tensor
+    base: Base
+    box: tuple[int, int, int, int]
+    grid: Tensor
+
+    @classmethod
+    def of(cls, face: Face, photo: Image.Image, side: int) -> PhotoView:
+        """photo: what to show around the face, of the size of `face.photo`; side: its longer."""
+        scale = min(1.0, side / max(photo.size))
+        small = photo.resize([max(1, round(s * scale)) for s in photo.size], images.RESAMPLE)
+        matrix = face.matrix / [*np.divide(small.size, photo.size), 1]
+        x = _tensor(thumbnail(face, align.crop_size(matrix)))
+        box, grid = align.places(matrix, small.size)
+        base = Base(x, face.reconstruction)
+        return cls(face, _tensor(np.asarray(small)), base, box, torch.from_numpy(grid))
+
+    @torch.inference_mode()
+    def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
+        """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (H, W, 3)."""
+        left, top, right, bottom = self.box
+        result = self.x.clone()
+        if left < right and top < bottom:
+            change = blend.change(self.base, edited, settings.detail, match=True)
+            layer = change * torch.from_numpy(align.mask(change.shape[-1], settings.softness))
+            result[:, :, top:bottom, left:right] += F.grid_sample(
+                layer, self.grid, align_corners=False
+            )
+        return _bytes(result)
+
+
+View = FaceView | PhotoView
+
+
+def plain(x: Tensor, size: int) -> NDArray[np.uint8]:
+    """A decoder's picture (1, 3, R, R), enlarged: (size, size, 3)."""
+    return _bytes(blend.enlarge(x, size))
+
+
+def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) → (1, 3, H, W) in [-1, 1]."""
+    return images.to_float(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]).contiguous()
+
+
+def _bytes(x: Tensor) -> NDArray[np.uint8]:
+    """(1, 3, H, W) in [-1, 1] → (H, W, 3)."""
+    return images.to_uint8(x[0]).permute(1, 2, 0).contiguous().numpy()
