@@ -12,6 +12,7 @@ LAYERS = [
     {"models", "data"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},
+    {"custom"},
     {"editor"},
     {"evaluate"},
     {"card"},

@@ -11,6 +11,7 @@ _HOMES = {
     "Face": "editor",
     "FaceNotFound": "editor",
     "ModelNotFound": "hub",
+    "OwnAttribute": "custom",
     "SnapshotError": "checkpoint",
     "VectorError": "attributes",
 }

@@ -12,6 +12,7 @@ immutable `Face`. So one editor serves any number of people at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,15 +24,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vaegan import align, attributes, checkpoint, hub, images
+from vaegan import align, attributes, checkpoint, custom, hub, images
 from vaegan.align import Detection
 from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
+from vaegan.custom import OwnAttribute
 from vaegan.hub import ModelNotFound
 from vaegan.networks import fold
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
 CHANGE = 0.25  # a difference of this much, in [-1, 1] units, counts as wholly changed
+Source = Image.Image | str | Path | bytes  # what a photograph may be given as
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
 
@@ -78,6 +81,7 @@ class Editor:
         self.name = name
         self.config = snapshot.config
         self.training = snapshot.training
+        self.model = snapshot.sha256
         self.encoder = fold(snapshot.encoder) if snapshot.encoder else None
         self.decoder = fold(snapshot.decoder)
         self.prior_mean = snapshot.prior_mean
@@ -181,15 +185,24 @@ class Editor:
         """z: (N, latent_dim) → (N, 3, R, R) in [-1, 1]."""
         return self.decoder(z)
 
-    def direction(self, settings: dict[str, float]) -> Tensor:
+    def direction(self, settings: dict[str | OwnAttribute, float]) -> Tensor:
         """What `settings` add to z: (latent_dim,).
 
         Raises:
-            VectorError: the model has no such attribute.
+            VectorError: the model has no such attribute, or it was made for another model.
         """
-        if self.vectors is None:
+        total = torch.zeros(self.config.latent_dim)
+        named = {}
+        for attribute, strength in settings.items():
+            if not isinstance(attribute, OwnAttribute):
+                named[attribute] = strength
+            elif attribute.model != self.model:
+                raise VectorError(f"{attribute.name!r} was made for another model.")
+            else:
+                total = total + strength * attribute.vector
+        if named and self.vectors is None:
             raise VectorError("This model has no attribute vectors.")
-        return self.vectors.direction(settings)
+        return total + self.vectors.direction(named) if named else total
 
     # ------------------------------------------------------------ editing
 
@@ -293,6 +306,62 @@ class Editor:
     ) -> list[Image.Image]:
         """n random faces at the model's resolution; see `draw`."""
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
+
+    # ------------------------------------------------------------ attributes of one's own
+
+    def attribute_from(
+        self,
+        with_images: Sequence[Source | Face],
+        without_images: Sequence[Source | Face],
+        name: str,
+        shrink: bool = True,
+    ) -> OwnAttribute:
+        """A slider from two sets: photographs (their largest face), or faces already open.
+
+        Args:
+            shrink: False takes the plain difference of the sets; of one face each, that is "what
+                A has that B has not".
+
+        Raises:
+            VectorError: a set is empty, or the name is no name.
+            BadImage, FaceNotFound: a photograph that cannot be used.
+        """
+        has, has_not = (
+            torch.cat([self.mirrored_mean(one) for one in faces]) if faces else torch.empty(0)
+            for faces in (with_images, without_images)
+        )
+        return self._space(name).learn(has, has_not, name, self.model, shrink)
+
+    def score(self, own: OwnAttribute, mu: Tensor) -> Tensor:
+        """How much faces have of it, (N,): higher is more. mu: (N, latent_dim), mirrored means."""
+        return mu @ self._space(own.name).normal(own.vector).float()
+
+    def load_attribute(self, path: str | Path) -> OwnAttribute:
+        """A slider that `vaegan.custom.save` wrote.
+
+        Raises:
+            VectorError: damaged, or made for another model.
+        """
+        return custom.load(path, self.model, self.config.latent_dim)
+
+    def _space(self, name: str) -> custom.Space:
+        """Known attributes but the one of that very name, of which nobody would make their own."""
+        if self.vectors is None:
+            return custom.Space(self.prior_cholesky)
+        others = [index for index, other in enumerate(self.vectors.names) if other != name]
+        return custom.Space(self.prior_cholesky, self.vectors.vectors[others])
+
+    @torch.inference_mode()
+    def mirrored_mean(self, image: Source | Face) -> Tensor:
+        """The mean of z and of the mirrored face's z: who looks where then matters less.
+
+        Returns (1, latent_dim).
+        """
+        face = image if isinstance(image, Face) else self.open(image)
+        if self.encoder is None:
+            return face.z
+        x = images.from_pil(Image.fromarray(face.crop), self.config.resolution).flip(2)[None]
+        return (face.z + self.encoder(x.contiguous(memory_format=torch.channels_last))[0]) / 2
 
 
 def thumbnail(face: Face, size: int) -> NDArray[np.uint8]:
