@@ -10,6 +10,7 @@ import gradio as gr
 from page.api import endpoint
 from page.edit import edit_tab
 from page.morph import morph_tab
+from page.own import own_tab
 from page.random_faces import random_tab
 from page.visitors import CORES
 from page.widgets import html
@@ -24,6 +25,8 @@ def build(editor: Editor) -> gr.Blocks:
         with gr.Tabs(selected="edit") as tabs:
             with gr.Tab("Edit", id="edit"):
                 outputs, show = edit_tab(editor)
+            with gr.Tab("Your own", id="own"):
+                own_tab(editor)
             with gr.Tab("Morph", id="morph"):
                 morph_tab(editor)
             with gr.Tab("Random faces", id="random"):

@@ -37,7 +37,7 @@ torch.set_num_threads(1)
 
 # A live picture's request names what it is of by a key that nobody can guess. The references are
 # weak: what a visitor opened lives in that visitor's gr.State, and is gone with it.
-opened: WeakValueDictionary[str, Sitting | Pair] = WeakValueDictionary()
+opened: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
 Faces = tuple[Face, ...]
@@ -71,7 +71,7 @@ class Pair:
     b: Face | None = None
 
 
-def remember(what: Sitting | Pair) -> dict[str, str]:
+def remember(what: object) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
     key = secrets.token_urlsafe(16)
     opened[key] = what

@@ -122,7 +122,7 @@ watch("value", () => {
 """
 LIVE = """
 const image = element.querySelector("img");
-const scope = element.closest("#edit, #morph");
+const scope = element.closest("#edit, #morph, #own");
 let picture = "", asked = "", waiting = false;
 
 const wish = () => ({
