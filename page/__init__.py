@@ -26,11 +26,11 @@ def build(editor: Editor) -> gr.Blocks:
             with gr.Tab("Edit", id="edit"):
                 outputs, show = edit_tab(editor)
             with gr.Tab("Your own", id="own"):
-                own_tab(editor)
+                own = own_tab(editor)
             with gr.Tab("Morph", id="morph"):
-                morph_tab(editor)
+                morph = morph_tab(editor)
             with gr.Tab("Random faces", id="random"):
-                random_tab(editor, tabs, outputs, show)
+                random_tab(editor, tabs, outputs, show, morph, own)
         with gr.Accordion("What is this?", open=False, elem_id="about"):
             gr.Markdown(ABOUT)
         endpoint(editor)

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from page.sets import face_set, open_set, without
 from page.visitors import (
     FORGET,
     PRIVATE,
@@ -26,7 +27,6 @@ from page.visitors import (
     turn,
 )
 from page.widgets import (
-    MESSAGE,
     SAVE,
     SMALL,
     heading,
@@ -101,7 +101,7 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
             )  # fmt: skip
         with gr.Column(elem_id="tryout", min_width=0):
             stage = live("own-stage", draw, "Make a slider, and it can be tried on here.")
-            verdict = html('<p role="status"></p>', MESSAGE, None, ["message", "verdict"])
+            verdict = message("verdict")
             slots = [slot_row(slot) for slot in range(SLOTS)]
             heading("Try it on")
             with gr.Row(elem_id="try-on"):
@@ -125,9 +125,7 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
         if not paths:
             return gr.skip()
         room = LARGEST - len(state.sets[which])
-        faces, problems = open_set(editor, paths[:room])
-        if len(paths) > room:
-            problems.append(f"{len(paths) - room} more were left out: {LARGEST} are enough.")
+        faces, problems = open_set(editor, paths, _small, room)
         state = state.with_set(which, state.sets[which] + faces)
         return {
             ends[which].files: None,
@@ -142,8 +140,7 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
 
     def taking_out(which: int) -> Callable[[Workshop, gr.EventData], Updates]:
         def take_out(state: Workshop, event: gr.EventData) -> Updates:
-            faces = state.sets[which]
-            kept = faces[: event.index] + faces[event.index + 1 :]
+            kept = without(state.sets[which], event.index)
             return show_set(which, state.with_set(which, kept))
 
         return take_out  # a partial would hide the event from Gradio
@@ -232,25 +229,6 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
     return work, adding, receive
 
 
-@dataclass(frozen=True, eq=False)
-class Set:
-    """The widgets of one of the two sets."""
-
-    files: gr.File
-    shown: gr.HTML
-    note: gr.HTML
-    clear: gr.Button
-
-
-def face_set(title: str) -> Set:
-    files = gr.File(label=title, file_count="multiple", file_types=["image"], height=64,
-                    elem_classes="drop")  # fmt: skip
-    shown = pictures()
-    note = message()
-    clear = gr.Button(f"Empty “{title}”", size="sm", visible=False, elem_classes="clear")
-    return Set(files, shown, note, clear)
-
-
 def slot_row(slot: int) -> tuple[gr.Row, gr.Slider]:
     """A slider, a way to keep it and a way to be rid of it; shown once it has an attribute.
 
@@ -263,17 +241,6 @@ def slot_row(slot: int) -> tuple[gr.Row, gr.Slider]:
         gr.Button("Download", size="sm", min_width=0)
         gr.Button("Remove", size="sm", min_width=0)
     return row, slider
-
-
-def open_set(editor: Editor, paths: list[str]) -> tuple[Faces, list[str]]:
-    """The largest face of each photograph, and a sentence for each one that has none to use."""
-    faces, problems = [], []
-    for path in paths:
-        try:
-            faces.append(_small(open_faces(editor, path)[0]))
-        except (BadImage, FaceNotFound, ModelNotFound) as error:
-            problems.append(f"{Path(path).name}: {error}")
-    return tuple(faces), problems
 
 
 def write(own: OwnAttribute) -> str:

@@ -63,14 +63,6 @@ class Sitting:
         return cls(faces, face, replace(face, crop=thumbnail(face, SIZE)))
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """The two ends of a visitor's morph."""
-
-    a: Face | None = None
-    b: Face | None = None
-
-
 def remember(what: object) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
     key = secrets.token_urlsafe(16)

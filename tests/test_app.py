@@ -18,6 +18,7 @@ gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
 from page import build, look, visitors  # noqa: E402
+from page.morph import Chain  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -108,17 +109,17 @@ def test_a_face_lives_as_long_as_its_visitor_keeps_it(page, editor, astronaut):
     assert not visitors.opened
 
 
-def test_a_morph_goes_from_a_to_b(page, editor):
-    a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=1.0, seed=3))
-    key = visitors.remember(pair := visitors.Pair(a, b))
+def test_a_morph_goes_from_the_first_face_to_the_last(page, editor):
+    a, b, c = (editor.face_of(z[None]) for z in editor.draw(3, truncation=1.0, seed=3))
+    key = visitors.remember(chain := Chain((a, b, c)))
     draw = component(page, "morphed").draw
-    frames = [decoded(draw({**key, **sliders(t=t)})).astype(int) for t in (0, 1, -5, 9)]
-    for frame, end in zip(frames, (a, b, a, b), strict=True):
-        wanted = editor.show(end, end.reconstruction, None, visitors.SIZE)
+    for t, face in ((0, a), (0.5, b), (1, c), (-5, a), (9, c)):
+        frame = decoded(draw({**key, **sliders(t=t)})).astype(int)
+        wanted = editor.show(face, face.reconstruction, None, visitors.SIZE)
         assert np.abs(frame - wanted).mean() < 2
-    assert pair.a is a
-    assert draw({**visitors.remember(half := visitors.Pair(a)), **sliders(t=0)}) == ""
-    assert half.b is None
+    assert chain.faces[0] is a
+    assert draw({**visitors.remember(one := Chain((a,))), **sliders(t=0)}) == ""
+    assert len(one.faces) == 1
 
 
 def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):

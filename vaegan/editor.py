@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vaegan import align, attributes, checkpoint, custom, hub, images
+from vaegan import align, attributes, checkpoint, custom, hub, images, latents
 from vaegan.align import Detection
 from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
@@ -278,27 +278,42 @@ class Editor:
 
     # ------------------------------------------------------------ morphs and random faces
 
-    def between(self, a: Face, b: Face, t: float) -> Tensor:
-        """The latent at t in [0, 1] on the straight line from a to b: (1, latent_dim)."""
-        return torch.lerp(a.z, b.z, t)
+    def between(self, a: Face, b: Face, t: float, spherical: bool = False) -> Tensor:
+        """The latent at t in [0, 1] on the way from a to b: (1, latent_dim).
 
-    def interpolate(self, a: Face, b: Face, steps: int = 9) -> list[Image.Image]:
-        """`steps` pictures from a to b, both included, along the straight line in z."""
+        spherical: on an arc around the mean of the training faces, not on the straight line.
+        """
+        center = self.prior_mean if spherical else None
+        return latents.between(a.z[0], b.z[0], torch.tensor([float(t)]), center)
+
+    def interpolate(
+        self, a: Face, b: Face, steps: int = 9, spherical: bool = False
+    ) -> list[Image.Image]:
+        """`steps` pictures from a to b, both included; see `between`."""
         if steps < 2:
             raise ValueError("a morph needs at least two pictures")
-        z = torch.cat([self.between(a, b, t) for t in np.linspace(0, 1, steps)])
+        z = torch.cat([self.between(a, b, t, spherical) for t in np.linspace(0, 1, steps)])
         return [images.to_pil(x) for x in self.decode(z)]
 
-    def draw(self, n: int, truncation: float = 0.7, seed: int | None = None) -> Tensor:
+    def draw(
+        self,
+        n: int,
+        truncation: float = 0.7,
+        seed: int | None = None,
+        fitted: bool = True,
+    ) -> Tensor:
         """n latents from the Gaussian fitted to the training faces: (n, latent_dim).
 
         Args:
             truncation: scales the distance from the mean face; 0 is the mean face itself.
             seed: the same seed draws the same faces.
+            fitted: False draws from N(0, I), the distribution that training aims at.
         """
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         epsilon = torch.randn(n, self.config.latent_dim, generator=generator)
+        if not fitted:
+            return truncation * epsilon
         return self.prior_mean + truncation * epsilon @ self.prior_cholesky.T
 
     def sample(
