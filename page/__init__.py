@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from page.api import endpoint
+from page.api import endpoints
 from page.edit import edit_tab
 from page.morph import morph_tab
 from page.own import own_tab
@@ -33,7 +33,7 @@ def build(editor: Editor) -> gr.Blocks:
                 random_tab(editor, tabs, outputs, show, morph, own)
         with gr.Accordion("What is this?", open=False, elem_id="about"):
             gr.Markdown(ABOUT)
-        endpoint(editor)
+        endpoints(editor)
     return page.queue(default_concurrency_limit=CORES)
 
 

@@ -1,4 +1,4 @@
-"""The page without a browser: flags, the listeners' functions, and the endpoint for programs."""
+"""The page without a browser: flags and the listeners' functions."""
 
 from __future__ import annotations
 
@@ -185,37 +185,3 @@ def test_a_drawn_face_downloads_as_it_was_shown(editor):
     face = editor.face_of(editor.draw(1, seed=0))
     saved = np.asarray(Image.open(visitors.download(editor, face, {"Smiling": 2.0}, 1.0)))
     assert np.array_equal(saved, editor.preview(face, {"Smiling": 2.0}, None, visitors.SIZE))
-
-
-@pytest.fixture(scope="module")
-def client(editor):
-    gradio_client = pytest.importorskip("gradio_client")
-    page = build(editor)
-    options = app.launch_options()
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **options)
-    yield gradio_client.Client(address, verbose=False)
-    page.close()
-
-
-def test_programs_can_call_edit_and_nothing_else(client, editor, astronaut, tmp_path):
-    from gradio_client import handle_file
-
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/edit"]
-    path = tmp_path / "a.png"
-    astronaut.save(path)
-    result = client.predict(handle_file(path), {"Smiling": 3}, 0.5, api_name="/edit")
-    wanted = editor.edit(editor.open(path), {"Smiling": 3}, 0.5, paste=True)
-    assert np.array_equal(np.asarray(Image.open(result)), np.asarray(wanted))
-
-
-def test_programs_get_sentences_too(client, astronaut, tmp_path):
-    from gradio_client import handle_file
-    from gradio_client.exceptions import AppError
-
-    path = tmp_path / "a.png"
-    astronaut.save(path)
-    with pytest.raises(AppError, match="no attribute 'Wings'"):
-        client.predict(handle_file(path), {"Wings": 1}, 1.0, api_name="/edit")
-    path.write_bytes(b"not a picture")
-    with pytest.raises(AppError, match="not a picture"):
-        client.predict(handle_file(path), {}, 1.0, api_name="/edit")
