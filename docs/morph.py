@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "morph.gif")
     flags = parser.parse_args()
     astronaut = ROOT / "docs" / "astronaut.jpg"
-    options = ["--size", "320", "--seconds", "1.6", "--fps", "16", "--spherical"]
+    options = ["--size", "256", "--seconds", "1.5", "--fps", "14", "--spherical"]
     return morph.main([str(astronaut), f"random:{flags.seed}", *options, "--out", str(flags.out)])
 
 

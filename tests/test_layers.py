@@ -16,7 +16,7 @@ LAYERS = [
     {"editor"},
     {"evaluate"},
     {"card"},
-    {"trainer", "edit", "morph"},
+    {"trainer", "edit", "morph", "space"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(p for p in (ROOT / "vaegan").glob("*.py") if p.stem != "__init__")
