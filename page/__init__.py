@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import gradio as gr
 
-from page.api import endpoint
+from page.api import endpoints
 from page.edit import edit_tab
 from page.morph import morph_tab
+from page.own import own_tab
 from page.random_faces import random_tab
 from page.visitors import CORES
 from page.widgets import html
@@ -20,17 +21,19 @@ def build(editor: Editor) -> gr.Blocks:
     """The page for one model."""
     # Uploads and downloads are swept away half an hour after they were made.
     with gr.Blocks(title="Face editor", analytics_enabled=False, delete_cache=(300, 1800)) as page:
-        html(HEADER)
+        html(HEADER, NAMES)
         with gr.Tabs(selected="edit") as tabs:
             with gr.Tab("Edit", id="edit"):
                 outputs, show = edit_tab(editor)
+            with gr.Tab("Your own", id="own"):
+                own = own_tab(editor)
             with gr.Tab("Morph", id="morph"):
-                morph_tab(editor)
+                morph = morph_tab(editor)
             with gr.Tab("Random faces", id="random"):
-                random_tab(editor, tabs, outputs, show)
+                random_tab(editor, tabs, outputs, show, morph, own)
         with gr.Accordion("What is this?", open=False, elem_id="about"):
             gr.Markdown(ABOUT)
-        endpoint(editor)
+        endpoints(editor)
     return page.queue(default_concurrency_limit=CORES)
 
 
@@ -39,6 +42,20 @@ HEADER = """
     <h1>Face editor</h1>
     <p>Choose a face, move a slider, and watch it change.</p>
 </header>
+"""
+
+# Gradio calls each field for files the same. A screen reader should hear which one it is, and the
+# words that are seen on it (WCAG 2.5.3).
+NAMES = """
+const name = () => {
+    for (const field of document.querySelectorAll("button.upload-container")) {
+        const label = field.closest(".block")?.querySelector("[data-testid=block-label]");
+        const name = `${label?.innerText ?? ""} ${field.innerText}`.replace(/\\s+/g, " ").trim();
+        if (name && field.ariaLabel !== name) field.ariaLabel = name;
+    }
+};
+new MutationObserver(name).observe(document.body, { subtree: true, childList: true });
+name();
 """
 
 ABOUT = """

@@ -1,4 +1,4 @@
-"""How the page looks: a theme of Gradio's, and style.css over it."""
+"""How the page looks: a theme of Gradio's, and over it style.css and, for the tabs, tabs.css."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import gradio as gr
 
 # Gradio puts its own prefix after every comma of a selector, so none stands inside :is() or :not().
-CSS = (Path(__file__).parent / "style.css").read_text("utf-8")
+CSS = "".join(
+    (Path(__file__).parent / name).read_text("utf-8") for name in ("style.css", "tabs.css")
+)
 
 
 def theme() -> gr.themes.Base:
@@ -32,12 +34,12 @@ def theme() -> gr.themes.Base:
         border_color_primary_dark="#33302d",
         input_background_fill="transparent",
         input_background_fill_dark="transparent",
-        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_600",
-        button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_secondary_background_fill="white",
         button_secondary_background_fill_hover="*neutral_100",
         button_secondary_background_fill_dark="#272523",

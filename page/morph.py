@@ -1,88 +1,202 @@
-"""The tab that morphs one face into another."""
+"""The tab that morphs faces into one another, and makes films of it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import torch
+from gradio.utils import get_upload_folder
 
-from page.visitors import FORGET, PRIVATE, SIZE, Pair, Updates, open_faces, opened, remember, turn
-from page.widgets import jpeg, live, message, picture, pictures, thumbnails, uploader
-from vaegan.editor import Editor, FaceNotFound
-from vaegan.face import thumbnail
-from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
+from page.sets import face_set, open_set, without
+from page.visitors import FORGET, PRIVATE, SIZE, Faces, Updates, opened, remember, turn
+from page.widgets import html, jpeg, live, message, pictures, thumbnails
+from vaegan import images, latents, morph, video
+from vaegan.editor import Editor
+from vaegan.face import Face
 
 STEPS = 9  # pictures in the strip
+MOST = 8  # faces in a chain
+KEPT = 1024  # pixels of a photograph's longer side: no film is larger
+WAYS = {"Straight": False, "Spherical": True}
+SIZES = (256, 384, 512, 768)
+FPS = {".mp4": 24, ".gif": 20}
+SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 
-def morph_tab(editor: Editor) -> None:
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """The faces that a visitor morphs, in order, and along which way."""
+
+    faces: Faces = ()
+    spherical: bool = False
+
+
+def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Face], Updates]]:
+    """The visitor's `Chain`, the outputs of a listener that adds a face, and its function."""
+
+    def at(state: Chain, times: torch.Tensor) -> torch.Tensor:
+        points = torch.cat([face.z for face in state.faces])
+        return latents.along(points, times, editor.prior_mean if state.spherical else None)
+
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture."""
-        pair = opened.get(wish["key"])
-        if pair is None or pair.a is None or pair.b is None:
+        state = opened.get(wish["key"])
+        if state is None or len(state.faces) < 2:
             return ""
         with turn:
-            t = min(max(float(wish["sliders"]["t"]), 0), 1)
-            z = editor.between(pair.a, pair.b, t)
-            return jpeg(editor.show(pair.a, editor.decode(z), None, SIZE))
+            z = at(state, torch.tensor([float(wish["sliders"]["t"])]))
+            return jpeg(editor.show(state.faces[0], editor.decode(z), None, SIZE))
 
     with gr.Row(elem_id="morph"):
-        with gr.Column(elem_id="ends", min_width=0):
-            ends = [morph_end(name) for name in "AB"]
-            random_pair = gr.Button("Two random faces", size="sm")
+        with gr.Column(elem_id="chain", min_width=0):
+            html(HOW)
+            ends = face_set("Faces in order")
+            another = gr.Button("Add a random face", size="sm")
+            way = gr.Radio(
+                list(WAYS), value="Straight", label="Way",
+                info="Spherical: around the average face, so the middle is as distinct as the "
+                "ends.",
+            )  # fmt: skip
+            with gr.Accordion("Film", open=True, elem_id="film-options"):
+                ending = gr.Radio(["MP4", "GIF"], value="MP4", label="File")
+                size = gr.Radio(SIZES, value=384, label="Size in pixels")
+                seconds = gr.Slider(0.5, 5, value=1.5, step=0.5, label="Seconds from face to face")
+                ease = gr.Checkbox(True, label="Slow at each face")
+                back = gr.Checkbox(True, label="Forth and back")
+                whole = gr.Checkbox(False, label="In the first photograph")
+                make = gr.Button("Make the film", variant="primary", interactive=False)
         with gr.Column(elem_id="between", min_width=0):
-            stage = live("morphed", draw, "Choose two faces, A and B.")
+            stage = live("morphed", draw, "Choose two faces or more.")
             # As the output of a listener alone it would be greyed out.
-            t = gr.Slider(0, 1, value=0.5, step=0.01, label="From A to B", elem_id="slider-t",
-                          interactive=True)  # fmt: skip
+            t = gr.Slider(0, 1, value=0.5, step=0.01, label="From the first to the last",
+                          elem_id="slider-t", interactive=True)  # fmt: skip
             strip = pictures()
-    pair = gr.State(Pair(), time_to_live=FORGET)
+            said = message()
+            html('<figure id="film" hidden></figure>')
+    made = gr.File(visible=False)
+    chain = gr.State(Chain(), time_to_live=FORGET)
 
-    def show(state: Pair) -> Updates:
-        updates = {pair: state, stage: remember(state), strip: []}
-        for face, (photo, note, tile) in zip((state.a, state.b), ends, strict=True):
-            updates |= {photo: None, note: face.warning if face else ""}
-            updates[tile] = jpeg(face.crop) if face else ""
-        if state.a and state.b:
+    def show(state: Chain) -> Updates:
+        enough = len(state.faces) > 1
+        steps = []
+        if enough:
             with turn:
-                steps = editor.interpolate(state.a, state.b, STEPS)
-            updates[strip] = thumbnails("Step", steps)
-        return updates
+                z = at(state, torch.linspace(0, 1, STEPS))
+                steps = [images.to_pil(x) for x in editor.decode(z)]
+        return {
+            chain: state,
+            stage: remember(state),
+            ends.shown: thumbnails("Face", state.faces),
+            ends.clear: gr.Button(visible=bool(state.faces)),
+            strip: thumbnails("Step", steps),
+            make: gr.Button(interactive=enough),
+        }
 
-    def upload(end: int, file: dict[str, Any] | None, state: Pair) -> Updates:
-        if file is None:
+    def add(paths: list[str] | None, state: Chain) -> Updates:
+        if not paths:
             return gr.skip()
-        photo, note, _ = ends[end]
-        try:
-            face = open_faces(editor, file["path"])[0]
-        except (BadImage, FaceNotFound, ModelNotFound) as error:
-            return {photo: None, note: str(error)}
-        # A morph takes the latent and shows a thumbnail: the photograph need not be kept.
-        face = replace(face, photo=None, matrix=None, crop=thumbnail(face, SIZE))
-        return show(replace(state, **{"ab"[end]: face}))
+        room = MOST - len(state.faces)
+        found, problems = open_set(editor, paths, lambda face: morph.scaled(face, KEPT), room)
+        note = {ends.files: None, ends.note: "\n".join(problems)}
+        return {**note, **show(replace(state, faces=state.faces + found))}
 
-    def two() -> Updates:
+    def receive(state: Chain, face: Face) -> Updates:
+        """A face that another tab sends: the last of the chain."""
+        kept = state.faces[: MOST - 1]
+        return show(replace(state, faces=(*kept, morph.scaled(face, KEPT))))
+
+    def add_random(state: Chain) -> Updates:
         with turn:
-            a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=1.0))
-        return show(Pair(a, b))
+            face = editor.face_of(editor.draw(1, truncation=1.0))
+        return receive(state, face)
+
+    def take_out(state: Chain, event: gr.EventData) -> Updates:
+        return show(replace(state, faces=without(state.faces, event.index)))
+
+    def empty(state: Chain) -> Updates:
+        return {ends.note: "", **show(replace(state, faces=()))}
+
+    def turn_to(way: str, state: Chain) -> Updates:
+        return show(replace(state, spherical=WAYS[way]))
+
+    def film(
+        ending: str, size: int, seconds: float, ease: bool, back: bool, whole: bool, state: Chain
+    ) -> Updates:
+        try:
+            path = write_film(editor, state.faces, f".{ending.lower()}", int(size), seconds, ease,
+                              back, state.spherical, whole)  # fmt: skip
+        except ValueError as error:
+            return {said: str(error), made: None}
+        return {said: "", made: path}
 
     def jump(event: gr.EventData) -> float:
         return event.index / (STEPS - 1)
 
-    outputs = [pair, stage, strip, *(component for end in ends for component in end)]
+    showing = [chain, stage, ends.shown, ends.clear, strip, make]
+    changing = [*showing, ends.files, ends.note]
     opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
-    for end, (photo, *_) in enumerate(ends):
-        photo.change(partial(upload, end), [photo, pair], outputs, preprocess=False, **opening)
-    random_pair.click(two, None, outputs, **opening)
-    strip.click(jump, None, t, queue=False, show_progress="hidden", **PRIVATE)
+    ends.files.upload(add, [ends.files, chain], changing, **opening)
+    ends.shown.click(take_out, chain, showing, **SAME)
+    ends.clear.click(empty, chain, changing, **SAME)
+    another.click(add_random, chain, showing, **opening)
+    way.input(turn_to, [way, chain], showing, **SAME)
+    strip.click(jump, None, t, **SAME)
+    make.click(film, [ending, size, seconds, ease, back, whole, chain], [made, said], **opening
+               ).then(None, made, None, js=PLAY, **PRIVATE)  # fmt: skip
+    return chain, showing, receive
 
 
-def morph_end(name: str) -> tuple[gr.Image, gr.HTML, gr.HTML]:
-    """One end of a morph: where its face comes from, what was wrong with it, and the face."""
-    with gr.Row(elem_classes="end"):
-        photo = uploader(f"Face {name}")
-        tile = picture(f"end-{name}", name)
-    return photo, message(), tile
+def write_film(
+    editor: Editor,
+    faces: Faces,
+    ending: str,
+    size: int,
+    seconds: float,
+    ease: bool = True,
+    back: bool = True,
+    spherical: bool = False,
+    whole: bool = False,
+) -> str:
+    """Writes a morph into the folder that Gradio serves and sweeps; its path.
+
+    Raises:
+        ValueError: with a sentence for the visitor.
+    """
+    legs, fps = len(faces) - 1, FPS[ending]
+    if legs < 1:
+        raise ValueError("A morph needs at least two faces.")
+    times = latents.times(round(seconds * fps * legs) + 1, legs, ease, back)
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"morph{ending}"
+    with turn:
+        video.write(morph.film(editor, faces, times, size, spherical, whole), path, fps)
+    return str(path)
+
+
+HOW = """
+<p class="how">Two faces or more turn into one another, in the order in which they stand. Click on
+one to take it out.</p>
+"""
+PLAY = """
+(file) => {
+    const box = document.getElementById("film");
+    box.hidden = !file;
+    if (!file) return;
+    const gif = file.orig_name.endsWith(".gif");
+    const picture = document.createElement(gif ? "img" : "video");
+    if (gif) picture.alt = "The morph, moving";
+    else Object.assign(picture, { controls: true, loop: true, muted: true, autoplay: true,
+                                  playsInline: true, ariaLabel: "The morph" });
+    picture.src = file.url;
+    const link = document.createElement("a");
+    Object.assign(link, { href: file.url, download: file.orig_name, textContent: "Download" });
+    box.replaceChildren(picture, link);
+    box.scrollIntoView({ block: "nearest", behavior: "smooth" });
+}
+"""

@@ -112,14 +112,6 @@ class Sitting:
         return Sitting.at(faces, self.index, self.setting(Settings()).edits, editor)
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """The two ends of a visitor's morph."""
-
-    a: Face | None = None
-    b: Face | None = None
-
-
 def remember(what: object) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
     key = secrets.token_urlsafe(16)

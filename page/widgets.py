@@ -79,9 +79,9 @@ def heading(text: str) -> gr.HTML:
     return html(f"<h3>{text}</h3>")
 
 
-def message() -> gr.HTML:
+def message(elem_id: str | None = None) -> gr.HTML:
     """One sentence, shown as text and read out."""
-    return html('<p role="status"></p>', MESSAGE, None, "message")
+    return html('<p role="status"></p>', MESSAGE, elem_id, "message")
 
 
 def html(

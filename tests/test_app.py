@@ -1,4 +1,4 @@
-"""The page without a browser: flags, the listeners' functions, and the endpoint for programs."""
+"""The page without a browser: flags and the listeners' functions."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
 from page import build, look, visitors  # noqa: E402
+from page.morph import Chain  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -142,17 +143,17 @@ def test_a_face_lives_as_long_as_its_visitor_keeps_it(page, editor, astronaut):
     assert not visitors.opened
 
 
-def test_a_morph_goes_from_a_to_b(page, editor):
-    a, b = (editor.face_of(z[None]) for z in editor.draw(2, truncation=1.0, seed=3))
-    key = visitors.remember(pair := visitors.Pair(a, b))
+def test_a_morph_goes_from_the_first_face_to_the_last(page, editor):
+    a, b, c = (editor.face_of(z[None]) for z in editor.draw(3, truncation=1.0, seed=3))
+    key = visitors.remember(chain := Chain((a, b, c)))
     draw = component(page, "morphed").draw
-    frames = [decoded(draw({**key, **sliders(t=t)})).astype(int) for t in (0, 1, -5, 9)]
-    for frame, end in zip(frames, (a, b, a, b), strict=True):
-        wanted = editor.show(end, end.reconstruction, None, visitors.SIZE)
+    for t, face in ((0, a), (0.5, b), (1, c), (-5, a), (9, c)):
+        frame = decoded(draw({**key, **sliders(t=t)})).astype(int)
+        wanted = editor.show(face, face.reconstruction, None, visitors.SIZE)
         assert np.abs(frame - wanted).mean() < 2
-    assert pair.a is a
-    assert draw({**visitors.remember(half := visitors.Pair(a)), **sliders(t=0)}) == ""
-    assert half.b is None
+    assert chain.faces[0] is a
+    assert draw({**visitors.remember(one := Chain((a,))), **sliders(t=0)}) == ""
+    assert len(one.faces) == 1
 
 
 def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):
@@ -256,27 +257,3 @@ def test_frames_come_by_a_route_of_their_own(client, editor, astronaut):
     assert ask("stage", b" " * 50_000) == (413, "")
     for name in ("tools", "reconstruction", "nowhere"):
         assert ask(name, json.dumps(wish).encode()) == (404, ""), name
-
-
-def test_programs_can_call_edit_and_nothing_else(client, editor, astronaut, tmp_path):
-    from gradio_client import handle_file
-
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/edit"]
-    path = tmp_path / "a.png"
-    astronaut.save(path)
-    result = client.predict(handle_file(path), {"Smiling": 3}, 0.5, api_name="/edit")
-    wanted = editor.edit(editor.open(path), {"Smiling": 3}, 0.5, paste=True)
-    assert np.array_equal(np.asarray(Image.open(result)), np.asarray(wanted))
-
-
-def test_programs_get_sentences_too(client, astronaut, tmp_path):
-    from gradio_client import handle_file
-    from gradio_client.exceptions import AppError
-
-    path = tmp_path / "a.png"
-    astronaut.save(path)
-    with pytest.raises(AppError, match="no attribute 'Wings'"):
-        client.predict(handle_file(path), {"Wings": 1}, 1.0, api_name="/edit")
-    path.write_bytes(b"not a picture")
-    with pytest.raises(AppError, match="not a picture"):
-        client.predict(handle_file(path), {}, 1.0, api_name="/edit")

@@ -7,15 +7,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
-    {"config", "losses", "images", "files", "distributed"},
-    {"networks", "align", "augment", "blend", "eigenfaces", "refine"},
+    {"config", "losses", "images", "files", "distributed", "latents"},
+    {"video", "networks", "align", "augment", "blend", "eigenfaces", "refine"},
     {"models", "data", "face", "settings"},
     {"checkpoint", "view"},
     {"attributes", "hub", "judge"},
+    {"custom"},
     {"editor"},
     {"evaluate"},
     {"card"},
-    {"trainer", "edit", "morph"},
+    {"trainer", "edit", "morph", "space"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(p for p in (ROOT / "vaegan").glob("*.py") if p.stem != "__init__")

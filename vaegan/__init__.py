@@ -13,6 +13,7 @@ _HOMES = {
     "ModelNotFound": "hub",
     "Settings": "settings",
     "SettingsError": "settings",
+    "OwnAttribute": "custom",
     "SnapshotError": "checkpoint",
     "VectorError": "attributes",
 }

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vaegan import align, attributes, blend, checkpoint, hub, images, view
+from vaegan import align, attributes, blend, checkpoint, custom, hub, images, latents, view
 from vaegan import refine as optimisation
 from vaegan.align import Detection
 from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
+from vaegan.custom import OwnAttribute
 from vaegan.face import Face
 from vaegan.hub import ModelNotFound
 from vaegan.networks import fold
@@ -34,6 +35,7 @@ from vaegan.settings import Settings
 from vaegan.view import FaceView, View
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
+Source = Image.Image | str | Path | bytes  # what a photograph may be given as
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
 
@@ -60,6 +62,7 @@ class Editor:
         self.name = name
         self.config = snapshot.config
         self.training = snapshot.training
+        self.model = snapshot.sha256
         self.encoder = fold(snapshot.encoder) if snapshot.encoder else None
         self.decoder = fold(snapshot.decoder)
         self.prior_mean = snapshot.prior_mean
@@ -163,15 +166,26 @@ class Editor:
         """z: (N, latent_dim) → (N, 3, R, R) in [-1, 1]."""
         return self.decoder(z)
 
-    def direction(self, settings: dict[str, float], hold: Sequence[str] = ()) -> Tensor:
+    def direction(
+        self, settings: dict[str | OwnAttribute, float], hold: Sequence[str] = ()
+    ) -> Tensor:
         """What `settings` add to z, (latent_dim,), orthogonal to the vectors of those in `hold`.
 
         Raises:
-            VectorError: the model has no such attribute.
+            VectorError: the model has no such attribute, or it was made for another model.
         """
-        if self.vectors is None:
+        total = torch.zeros(self.config.latent_dim)
+        named = {}
+        for attribute, strength in settings.items():
+            if not isinstance(attribute, OwnAttribute):
+                named[attribute] = strength
+            elif attribute.model != self.model:
+                raise VectorError(f"{attribute.name!r} was made for another model.")
+            else:
+                total = total + strength * attribute.vector
+        if named and self.vectors is None:
             raise VectorError("This model has no attribute vectors.")
-        return self.vectors.direction(settings, hold)
+        return total + self.vectors.direction(named, hold) if named else total
 
     # ------------------------------------------------------------ editing
 
@@ -314,27 +328,42 @@ class Editor:
 
     # ------------------------------------------------------------ morphs and random faces
 
-    def between(self, a: Face, b: Face, t: float) -> Tensor:
-        """The latent at t in [0, 1] on the straight line from a to b: (1, latent_dim)."""
-        return torch.lerp(a.z, b.z, t)
+    def between(self, a: Face, b: Face, t: float, spherical: bool = False) -> Tensor:
+        """The latent at t in [0, 1] on the way from a to b: (1, latent_dim).
 
-    def interpolate(self, a: Face, b: Face, steps: int = 9) -> list[Image.Image]:
-        """`steps` pictures from a to b, both included, along the straight line in z."""
+        spherical: on an arc around the mean of the training faces, not on the straight line.
+        """
+        center = self.prior_mean if spherical else None
+        return latents.between(a.z[0], b.z[0], torch.tensor([float(t)]), center)
+
+    def interpolate(
+        self, a: Face, b: Face, steps: int = 9, spherical: bool = False
+    ) -> list[Image.Image]:
+        """`steps` pictures from a to b, both included; see `between`."""
         if steps < 2:
             raise ValueError("a morph needs at least two pictures")
-        z = torch.cat([self.between(a, b, t) for t in np.linspace(0, 1, steps)])
+        z = torch.cat([self.between(a, b, t, spherical) for t in np.linspace(0, 1, steps)])
         return [images.to_pil(x) for x in self.decode(z)]
 
-    def draw(self, n: int, truncation: float = 0.7, seed: int | None = None) -> Tensor:
+    def draw(
+        self,
+        n: int,
+        truncation: float = 0.7,
+        seed: int | None = None,
+        fitted: bool = True,
+    ) -> Tensor:
         """n latents from the Gaussian fitted to the training faces: (n, latent_dim).
 
         Args:
             truncation: scales the distance from the mean face; 0 is the mean face itself.
             seed: the same seed draws the same faces.
+            fitted: False draws from N(0, I), the distribution that training aims at.
         """
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         epsilon = torch.randn(n, self.config.latent_dim, generator=generator)
+        if not fitted:
+            return truncation * epsilon
         return self.prior_mean + truncation * epsilon @ self.prior_cholesky.T
 
     def sample(
@@ -342,6 +371,62 @@ class Editor:
     ) -> list[Image.Image]:
         """n random faces at the model's resolution; see `draw`."""
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
+
+    # ------------------------------------------------------------ attributes of one's own
+
+    def attribute_from(
+        self,
+        with_images: Sequence[Source | Face],
+        without_images: Sequence[Source | Face],
+        name: str,
+        shrink: bool = True,
+    ) -> OwnAttribute:
+        """A slider from two sets: photographs (their largest face), or faces already open.
+
+        Args:
+            shrink: False takes the plain difference of the sets; of one face each, that is "what
+                A has that B has not".
+
+        Raises:
+            VectorError: a set is empty, or the name is no name.
+            BadImage, FaceNotFound: a photograph that cannot be used.
+        """
+        has, has_not = (
+            torch.cat([self.mirrored_mean(one) for one in faces]) if faces else torch.empty(0)
+            for faces in (with_images, without_images)
+        )
+        return self._space(name).learn(has, has_not, name, self.model, shrink)
+
+    def score(self, own: OwnAttribute, mu: Tensor) -> Tensor:
+        """How much faces have of it, (N,): higher is more. mu: (N, latent_dim), mirrored means."""
+        return mu @ self._space(own.name).normal(own.vector).float()
+
+    def load_attribute(self, path: str | Path) -> OwnAttribute:
+        """A slider that `vaegan.custom.save` wrote.
+
+        Raises:
+            VectorError: damaged, or made for another model.
+        """
+        return custom.load(path, self.model, self.config.latent_dim)
+
+    def _space(self, name: str) -> custom.Space:
+        """Known attributes but the one of that very name, of which nobody would make their own."""
+        if self.vectors is None:
+            return custom.Space(self.prior_cholesky)
+        others = [index for index, other in enumerate(self.vectors.names) if other != name]
+        return custom.Space(self.prior_cholesky, self.vectors.vectors[others])
+
+    @torch.inference_mode()
+    def mirrored_mean(self, image: Source | Face) -> Tensor:
+        """The mean of z and of the mirrored face's z: who looks where then matters less.
+
+        Returns (1, latent_dim).
+        """
+        face = image if isinstance(image, Face) else self.open(image)
+        if self.encoder is None:
+            return face.z
+        x = images.from_pil(Image.fromarray(face.crop), self.config.resolution).flip(2)[None]
+        return (face.z + self.encoder(x.contiguous(memory_format=torch.channels_last))[0]) / 2
 
 
 def _found(photo: Image.Image) -> list[Detection]:

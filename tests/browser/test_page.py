@@ -313,38 +313,6 @@ def test_downloads(page, tmp_path):
     assert difference[300:].mean() < 2  # her suit
 
 
-def test_morph(page, tmp_path):
-    page.get_by_role("tab", name="Morph").click()
-    fields = page.locator("#morph input[type=file]")
-    other = tmp_path / "other.png"
-    ImageOps.mirror(Image.open(ASTRONAUT)).save(other)
-    fields.nth(0).set_input_files(ASTRONAUT)
-    expect(page.locator("#end-A img")).to_be_visible()
-    fields.nth(1).set_input_files(other)
-    expect(page.locator("#end-B img")).to_be_visible()
-    middle = settled(page, "#morphed img")
-    steps = page.locator("#between .pictures img")
-    expect(steps).to_have_count(9)
-    assert len({step.get_attribute("src") for step in steps.all()}) == 9
-
-    slider(page, "t").fill("0")
-    start = changed(page, middle, "#morphed img")
-    slider(page, "t").fill("1")
-    end = changed(page, start, "#morphed img")
-    assert distance(start, middle) < distance(start, end)
-    steps.nth(4).click()
-    assert changed(page, end, "#morphed img") == middle
-
-    page.get_by_role("button", name="Two random faces").click()
-    changed(page, middle, "#morphed img")
-
-    empty = tmp_path / "empty.png"
-    empty.touch()
-    fields.nth(0).set_input_files(empty)
-    expect(page.get_by_text("The file is empty.")).to_be_visible()
-    expect(steps).to_have_count(9)
-
-
 def test_a_random_face_goes_to_the_editor(page):
     page.get_by_role("tab", name="Random faces").click()
     drawn = page.locator("#drawn .pictures img")

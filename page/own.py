@@ -1,0 +1,267 @@
+"""The tab where two sets of photographs make a slider."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from page.sets import face_set, open_set, without
+from page.visitors import (
+    FORGET,
+    PRIVATE,
+    SIZE,
+    Faces,
+    Sitting,
+    Updates,
+    examples,
+    open_faces,
+    opened,
+    remember,
+    turn,
+)
+from page.widgets import (
+    SAVE,
+    SMALL,
+    heading,
+    html,
+    jpeg,
+    live,
+    message,
+    pictures,
+    thumbnails,
+    uploader,
+)
+from vaegan import custom
+from vaegan.attributes import LIMIT, VectorError
+from vaegan.custom import OwnAttribute
+from vaegan.editor import Editor, FaceNotFound
+from vaegan.face import Face, thumbnail
+from vaegan.hub import ModelNotFound
+from vaegan.images import BadImage
+
+SLOTS = 4  # sliders of one's own at a time
+LARGEST = 100  # faces in a set; more say little that is new
+FIRST = 1.5  # where a new slider stands, so that it shows at once what it does
+SETS = ("With it", "Without it")
+USED, UNUSED = ["slot"], ["slot", "unused"]
+SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """What one visitor is working on: two sets, the sliders made so far, a face to try them on."""
+
+    sets: tuple[Faces, Faces] = ((), ())
+    own: tuple[OwnAttribute, ...] = ()
+    face: Face | None = None
+
+    def with_set(self, which: int, faces: Faces) -> Workshop:
+        sets = (faces, self.sets[1]) if which == 0 else (self.sets[0], faces)
+        return replace(self, sets=sets)
+
+
+def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]]:
+    """The visitor's `Workshop`, the outputs of a listener that adds a face to a set, and its
+    function (which set, workshop, face)."""
+
+    def draw(wish: dict[str, Any]) -> str:
+        """One frame of the live picture."""
+        work = opened.get(wish["key"])
+        if work is None or work.face is None:
+            return ""
+        positions = (wish["sliders"].get(f"own{slot}") for slot in range(SLOTS))
+        settings = {
+            own: min(max(float(position), -LIMIT), LIMIT)
+            for own, position in zip(work.own, positions, strict=False)
+            if position
+        }
+        with turn:
+            return jpeg(editor.preview(work.face, settings, 1.0, SIZE))
+
+    samples = examples(editor)
+    with gr.Row(elem_id="own"):
+        with gr.Column(elem_id="sets", min_width=0):
+            html(HOW)
+            name = gr.Textbox(label="Its name", placeholder="Freckles", max_length=custom.LONGEST)
+            ends = [face_set(title) for title in SETS]
+            plain = gr.Checkbox(
+                label="A − B exactly", value=False,
+                info="All that sets the two apart, the person too: what A has that B has not.",
+            )  # fmt: skip
+            make = gr.Button("Make the slider", variant="primary", interactive=False)
+            file = gr.File(
+                label="Or load one that was made here", file_types=[custom.ENDING], height=64,
+                elem_classes=["drop", "one"],
+            )  # fmt: skip
+        with gr.Column(elem_id="tryout", min_width=0):
+            stage = live("own-stage", draw, "Make a slider, and it can be tried on here.")
+            verdict = message("verdict")
+            slots = [slot_row(slot) for slot in range(SLOTS)]
+            heading("Try it on")
+            with gr.Row(elem_id="try-on"):
+                sample = pictures(thumbnails("Example", samples))
+                photo = uploader("A photograph to try it on", show_label=False)
+            note = message()
+    saved = gr.File(visible=False)
+    start = Sitting.at((samples[0],)).small
+    work = gr.State(Workshop(face=start), time_to_live=FORGET)
+
+    def show_set(which: int, state: Workshop) -> Updates:
+        faces, title = state.sets[which], SETS[which]
+        return {
+            work: state,
+            ends[which].shown: thumbnails(title, faces),
+            ends[which].clear: gr.Button(visible=bool(faces)),
+            make: gr.Button(interactive=all(state.sets)),
+        }
+
+    def add(which: int, paths: list[str] | None, state: Workshop) -> Updates:
+        if not paths:
+            return gr.skip()
+        room = LARGEST - len(state.sets[which])
+        faces, problems = open_set(editor, paths, _small, room)
+        state = state.with_set(which, state.sets[which] + faces)
+        return {
+            ends[which].files: None,
+            ends[which].note: "\n".join(problems),
+            **show_set(which, state),
+        }
+
+    def receive(which: int, state: Workshop, face: Face) -> Updates:
+        """A face that another tab sends."""
+        kept = state.sets[which][: LARGEST - 1]
+        return show_set(which, state.with_set(which, (*kept, _small(face))))
+
+    def taking_out(which: int) -> Callable[[Workshop, gr.EventData], Updates]:
+        def take_out(state: Workshop, event: gr.EventData) -> Updates:
+            kept = without(state.sets[which], event.index)
+            return show_set(which, state.with_set(which, kept))
+
+        return take_out  # a partial would hide the event from Gradio
+
+    def empty(which: int, state: Workshop) -> Updates:
+        return {ends[which].note: "", **show_set(which, state.with_set(which, ()))}
+
+    def show_sliders(state: Workshop, positions: list[float]) -> Updates:
+        updates: Updates = {work: state, stage: remember(state)}
+        for slot, (row, slider) in enumerate(slots):
+            used = slot < len(state.own)
+            updates[row] = gr.Row(elem_classes=USED if used else UNUSED)
+            updates[slider] = gr.Slider(
+                label=state.own[slot].name if used else "", value=positions[slot] if used else 0
+            )
+        return updates
+
+    def put(state: Workshop, own: OwnAttribute, said: str, positions: list[float]) -> Updates:
+        """The newest stands on top; the oldest falls out."""
+        state = replace(state, own=(own, *state.own)[:SLOTS])
+        return {verdict: said, **show_sliders(state, [FIRST, *([0.0] * SLOTS)])}
+
+    def learn(name: str, plain: bool, state: Workshop, *positions: float) -> Updates:
+        try:
+            with turn:
+                title = (name or "").strip() or "My slider"
+                own = editor.attribute_from(*state.sets, name=title, shrink=not plain)
+        except (VectorError, ModelNotFound) as error:
+            return {verdict: str(error)}
+        return put(state, own, custom.in_words(own), list(positions))
+
+    def load(path: str | None, state: Workshop, *positions: float) -> Updates:
+        if path is None:
+            return gr.skip()
+        try:
+            own = editor.load_attribute(path)
+        except VectorError as error:
+            return {file: None, verdict: str(error)}
+        return {file: None, **put(state, own, custom.in_words(own), list(positions))}
+
+    def remove(slot: int, state: Workshop, *positions: float) -> Updates:
+        if slot >= len(state.own):
+            return gr.skip()
+        state = replace(state, own=state.own[:slot] + state.own[slot + 1 :])
+        kept = [*positions[:slot], *positions[slot + 1 :], 0.0]
+        return {verdict: "", **show_sliders(state, kept)}
+
+    def save(slot: int, state: Workshop) -> str | None:
+        return write(state.own[slot]) if slot < len(state.own) else None
+
+    def try_on(state: Workshop, face: Face) -> Updates:
+        state = replace(state, face=Sitting.at((face,)).small)
+        return {work: state, stage: remember(state), note: face.warning, photo: None}
+
+    def try_photo(file: dict[str, Any] | None, state: Workshop) -> Updates:
+        if file is None:
+            return gr.skip()
+        try:
+            return try_on(state, open_faces(editor, file["path"])[0])
+        except (BadImage, FaceNotFound, ModelNotFound) as error:
+            return {note: str(error), photo: None}
+
+    def try_sample(state: Workshop, event: gr.EventData) -> Updates:
+        return try_on(state, samples[event.index])
+
+    sliders = [slider for _, slider in slots]
+    adding = [work, make, *(part for end in ends for part in (end.shown, end.clear))]
+    showing = [work, stage, verdict, *(part for slot in slots for part in slot)]
+    opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
+    for which, end in enumerate(ends):
+        changed = [*adding, end.files, end.note]
+        end.files.upload(partial(add, which), [end.files, work], changed,
+                         show_progress_on=end.files, **PRIVATE)  # fmt: skip
+        end.shown.click(taking_out(which), work, adding, **SAME)
+        end.clear.click(partial(empty, which), work, changed, **SAME)
+    make.click(learn, [name, plain, work, *sliders], showing, **opening)
+    file.upload(load, [file, work, *sliders], [file, *showing], **opening)
+    photo.change(try_photo, [photo, work], [work, stage, note, photo], preprocess=False, **opening)
+    sample.click(try_sample, work, [work, stage, note, photo], **opening)
+    for slot, (row, _) in enumerate(slots):
+        download, discard = (child for child in row.children if isinstance(child, gr.Button))
+        download.click(partial(save, slot), work, saved, **PRIVATE).then(
+            None, saved, None, js=SAVE, **PRIVATE
+        )
+        discard.click(partial(remove, slot), [work, *sliders], showing, **SAME)
+    return work, adding, receive
+
+
+def slot_row(slot: int) -> tuple[gr.Row, gr.Slider]:
+    """A slider, a way to keep it and a way to be rid of it; shown once it has an attribute.
+
+    A class hides it, since an invisible one is not on the page, and then the live picture would
+    not notice that it was set.
+    """
+    with gr.Row(elem_classes=UNUSED) as row:
+        slider = gr.Slider(-LIMIT, LIMIT, value=0, step=0.1, label="", buttons=["reset"],
+                           interactive=True, elem_id=f"slider-own{slot}")  # fmt: skip
+        gr.Button("Download", size="sm", min_width=0)
+        gr.Button("Remove", size="sm", min_width=0)
+    return row, slider
+
+
+def write(own: OwnAttribute) -> str:
+    """Writes an attribute's file into the folder that Gradio serves and sweeps; its path."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in own.name).strip("-")
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{plain or 'slider'}{custom.ENDING}"
+    custom.save(own, path)
+    return str(path)
+
+
+def _small(face: Face) -> Face:
+    """A set takes latents and shows thumbnails: the photographs need not be kept."""
+    return replace(face, photo=None, matrix=None, crop=thumbnail(face, SMALL))
+
+
+HOW = """
+<p class="how">Show it what you mean: photographs of faces <b>with</b> something (freckles, a
+fringe, your brother’s grin) and of others <b>without</b>. One on each side is enough to try; ten
+are better, of different people. The largest face of each photograph counts; click on one to take
+it out again.</p>
+"""

@@ -1,0 +1,57 @@
+"""Several photographs at a time: where they are dropped, what is kept of them, what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from page.visitors import Faces, open_faces
+from page.widgets import message, pictures
+from vaegan.editor import Editor, FaceNotFound
+from vaegan.face import Face
+from vaegan.hub import ModelNotFound
+from vaegan.images import BadImage
+
+
+@dataclass(frozen=True, eq=False)
+class Set:
+    """The widgets of a set of faces."""
+
+    files: gr.File
+    shown: gr.HTML
+    note: gr.HTML
+    clear: gr.Button
+
+
+def face_set(title: str) -> Set:
+    files = gr.File(label=title, file_count="multiple", file_types=["image"], height=64,
+                    elem_classes="drop")  # fmt: skip
+    shown = pictures()
+    note = message()
+    clear = gr.Button(f"Empty “{title}”", size="sm", visible=False, elem_classes="clear")
+    return Set(files, shown, note, clear)
+
+
+def open_set(
+    editor: Editor, paths: list[str], keep: Callable[[Face], Face], room: int
+) -> tuple[Faces, list[str]]:
+    """The largest face of each photograph, and a sentence for each one that has none to use.
+
+    keep: makes of a face what the visitor's state shall hold. room: the most faces to add.
+    """
+    faces, problems = [], []
+    for path in paths[:room]:
+        try:
+            faces.append(keep(open_faces(editor, path)[0]))
+        except (BadImage, FaceNotFound, ModelNotFound) as error:
+            problems.append(f"{Path(path).name}: {error}")
+    if len(paths) > room:
+        problems.append(f"{len(paths) - room} more were left out: the set is full.")
+    return tuple(faces), problems
+
+
+def without(faces: Faces, index: int) -> Faces:
+    return faces[:index] + faces[index + 1 :]

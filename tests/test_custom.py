@@ -1,0 +1,193 @@
+"""Attributes of one's own: planted directions, closed forms, files that lie."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from vaegan import Editor, OwnAttribute, VectorError, custom, files, images
+
+
+def gaussian(n: int, dimensions: int, seed: int) -> torch.Tensor:
+    return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
+
+
+def test_alike_in_every_direction_nothing_turns_the_difference():
+    has, has_not = gaussian(3, 6, 0) + 1, gaussian(4, 6, 1)
+    difference = has.mean(0) - has_not.mean(0)
+    space = custom.Space(torch.eye(6))
+    torch.testing.assert_close(space.vector(has, has_not), difference)
+    torch.testing.assert_close(space.vector(has, has_not, shrink=False), difference)
+
+
+def test_shrinkage_is_the_posterior_mean():
+    # C = I, one known vector 2·e1: S = diag(4 + OTHER, OTHER); one face each doubles the noise.
+    space = custom.Space(torch.eye(2), torch.tensor([[2.0, 0.0]]))
+    s = torch.tensor([4 + custom.OTHER, custom.OTHER], dtype=torch.double)
+    torch.testing.assert_close(space.shrinkage(1, 1), torch.diag(s / (s + 2)))
+    vector = space.vector(torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2))
+    assert (vector[1] / vector[0]).item() == pytest.approx(
+        (s[1] / (s[1] + 2)).item() / (s[0] / (s[0] + 2)).item(), rel=1e-5
+    )
+
+
+def test_at_one_a_face_moves_as_far_as_the_sets_lie_apart():
+    space = custom.Space(torch.diag(torch.tensor([1.0, 2.0, 0.5])), gaussian(4, 3, 2))
+    has, has_not = gaussian(5, 3, 3) + 1, gaussian(5, 3, 4)
+    vector = space.vector(has, has_not)
+    normal = space.normal(vector).float()
+    torch.testing.assert_close(normal @ vector, normal @ (has.mean(0) - has_not.mean(0)))
+
+
+def test_many_faces_need_no_shrinking():
+    shift = torch.tensor([1.0, -2.0, 0.5, 0.0])
+    vector = custom.Space(torch.eye(4), gaussian(3, 4, 0)).vector(
+        gaussian(20_000, 4, 1) + shift, gaussian(20_000, 4, 2)
+    )
+    torch.testing.assert_close(vector, shift, atol=0.03, rtol=0)
+
+
+def test_a_known_neighbour_helps_to_find_a_planted_direction():
+    dimensions, trials = 64, 20
+    planted = torch.zeros(dimensions)
+    planted[:2] = 1.0
+    known = torch.zeros(3, dimensions)
+    known[0, 0] = known[1, 1] = known[2, 2] = 1.5
+    found = {"shrunk": 0.0, "plain": 0.0}
+    space = custom.Space(torch.eye(dimensions), known)
+    for trial in range(trials):
+        has, has_not = gaussian(5, dimensions, 2 * trial), gaussian(5, dimensions, 2 * trial + 1)
+        for name, shrink in (("shrunk", True), ("plain", False)):
+            vector = space.vector(has + planted, has_not, shrink)
+            found[name] += torch.cosine_similarity(vector, planted, dim=0).item() / trials
+    assert found["shrunk"] > 0.6 > 0.4 > found["plain"]
+
+
+@pytest.mark.parametrize("shrink", [True, False])
+def test_separation_leaves_each_pair_out(shrink):
+    space = custom.Space(torch.eye(5), gaussian(2, 5, 9))
+    has, has_not = gaussian(4, 5, 0) + 0.5, gaussian(3, 5, 1)
+    wins = 0.0
+    for i in range(4):
+        for j in range(3):
+            rest = torch.cat([has[:i], has[i + 1 :]]), torch.cat([has_not[:j], has_not[j + 1 :]])
+            normal = space.normal(space.vector(*rest, shrink)).float()
+            wins += float(normal @ has[i] > normal @ has_not[j])
+    assert space.separation(has, has_not, shrink) == pytest.approx(wins / 12)
+
+
+def test_separation_is_half_where_there_is_nothing_and_one_where_all_is_clear():
+    space = custom.Space(torch.eye(8))
+    nothing = [space.separation(gaussian(6, 8, s), gaussian(6, 8, 500 + s)) for s in range(100)]
+    assert sum(nothing) / 100 == pytest.approx(0.5, abs=0.04)
+    assert space.separation(gaussian(6, 8, 0) + 9, gaussian(6, 8, 1)) == 1.0
+    assert space.separation(gaussian(1, 8, 0), gaussian(6, 8, 1)) is None
+
+
+def test_auc_by_hand():
+    assert custom.auc(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0, 0.0])) == pytest.approx(
+        (3 + 1.5) / 6
+    )
+
+
+@pytest.fixture
+def own() -> OwnAttribute:
+    return OwnAttribute("Freckles", torch.arange(8.0), (3, 4), 0.75, "a" * 64)
+
+
+def test_a_file_comes_back_as_it_was(own, tmp_path):
+    custom.save(own, tmp_path / "freckles.safetensors")
+    again = custom.load(tmp_path / "freckles.safetensors", "a" * 64, 8)
+    assert torch.equal(again.vector, own.vector)
+    assert (again.name, again.counts, again.separation) == ("Freckles", (3, 4), 0.75)
+
+
+def rewritten(path, **changes: object) -> None:
+    tensors, described = files.load_tensors(path)
+    about = json.loads(described["about"]) | changes
+    files.save_tensors(path, tensors, described | {"about": json.dumps(about)})
+
+
+LIES = {
+    "another model": lambda path: rewritten(path, model="b" * 64),
+    "between 1 and 40": lambda path: rewritten(path, name="x" * 41),
+    "description of its attribute is damaged": lambda path: rewritten(path, separation=7.0),
+    "description": lambda path: rewritten(path, **{"with": None}),
+    "another length": lambda path: custom.save(
+        OwnAttribute("Freckles", torch.ones(9), (3, 4), None, "a" * 64), path
+    ),
+    "not finite": lambda path: files.save_tensors(
+        path, {"vector": torch.full((8,), torch.nan)}, files.load_tensors(path)[1]
+    ),
+    "was made here": lambda path: files.save_tensors(path, {"vector": torch.ones(8)}),
+    "no safetensors file": lambda path: path.write_bytes(path.read_bytes()[:50]),
+    "damaged": lambda path: torch.save({"vector": torch.ones(8)}, path),
+}
+
+
+@pytest.mark.parametrize("sentence", LIES)
+def test_a_file_that_cannot_be_used_is_one_sentence(own, tmp_path, sentence):
+    path = tmp_path / "freckles.safetensors"
+    custom.save(own, path)
+    LIES[sentence](path)
+    with pytest.raises(VectorError, match=sentence) as error:
+        custom.load(path, "a" * 64, 8)
+    assert str(error.value).count("\n") == 0 and str(error.value).endswith(".")
+
+
+# ---------------------------------------------------------------- through the editor
+
+
+@pytest.fixture(scope="module")
+def editor(tiny_snapshot) -> Editor:
+    return Editor.from_pretrained(tiny_snapshot)
+
+
+@pytest.fixture(scope="module")
+def sets(editor, drawn_faces):
+    """Bright faces and dark ones, four each, opened as faces."""
+    pictures = [images.to_pil(images.to_float(one)) for one in drawn_faces.images[:8]]
+    opened = [editor.open(picture, box=(0, 0, 32, 32)) for picture in pictures]
+    return opened[1::2], opened[::2]
+
+
+def test_the_editor_makes_a_slider_that_edits(editor, sets):
+    own = editor.attribute_from(*sets, name="Bright")
+    assert own.counts == (4, 4) and own.model == editor.model
+    face = sets[1][0]
+    torch.testing.assert_close(editor.direction({own: 2.0}), 2.0 * own.vector)
+    both = editor.direction({own: 1.0, "Smiling": 1.0})
+    torch.testing.assert_close(both, own.vector + editor.direction({"Smiling": 1.0}))
+    assert editor.edit(face, {own: 3.0}).tobytes() != editor.edit(face, {}).tobytes()
+    mu = torch.cat([editor.mirrored_mean(one) for side in sets for one in side])
+    scores = editor.score(own, mu)
+    assert custom.auc(scores[:4], scores[4:]) > 0.5
+
+
+def test_a_minus_b_is_what_a_has_that_b_has_not(editor, sets):
+    a, b = sets[0][0], sets[1][0]
+    own = editor.attribute_from([a], [b], name="A − B", shrink=False)
+    wanted = editor.mirrored_mean(a) - editor.mirrored_mean(b)
+    torch.testing.assert_close(own.vector, wanted[0])
+
+
+def test_photographs_may_be_given_as_they_are(editor, astronaut):
+    other = Image.merge("RGB", astronaut.split()[::-1])
+    own = editor.attribute_from([astronaut], [other], name="Red")
+    assert own.separation is None and own.vector.norm() > 0
+
+
+def test_the_editor_refuses_what_is_no_slider(editor, sets, tmp_path):
+    with pytest.raises(VectorError, match="at least one face"):
+        editor.attribute_from([], sets[1], name="Nothing")
+    with pytest.raises(VectorError, match="do not differ"):
+        editor.attribute_from(sets[0][:1], sets[0][:1], name="Same")
+    stranger = OwnAttribute("Freckles", torch.ones(8), (3, 4), None, "b" * 64)
+    with pytest.raises(VectorError, match="another model"):
+        editor.direction({stranger: 1.0})
+    custom.save(stranger, tmp_path / "x.safetensors")
+    with pytest.raises(VectorError, match="another model"):
+        editor.load_attribute(tmp_path / "x.safetensors")
