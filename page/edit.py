@@ -241,7 +241,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
             return []
         with turn:
             strip = editor.filmstrip(state.face, name, read(*values), STRIP, SMALL)
-        places = (f"{2 * LIMIT * n / (STRIP - 1) - LIMIT:+g}" for n in range(STRIP))
+        places = (f"{2 * LIMIT * n / (STRIP - 1) - LIMIT:g}" for n in range(STRIP))
         return [
             {"label": place, "source": jpeg(one)} for place, one in zip(places, strip, strict=True)
         ]
@@ -269,7 +269,8 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
         [*refining, sitting, result.stage, source.reconstruction],
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
-    more.stop.click(end_refining, None, refining, cancels=[running], **QUICK)
+    # Only once it has ended, or its last report would show the bar again.
+    more.stop.click(None, cancels=[running], **QUICK).then(end_refining, None, refining, **QUICK)
     more.strip_of.change(filmstrip, [more.strip_of, sitting, *positions], more.strip, **SPIN)
     more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
     for button, whole in ((result.save_face, False), (result.save_photo, True)):

@@ -68,10 +68,12 @@ def change(base: Base, edited: Tensor, detail: float, match: bool = False) -> Te
     """
     size = base.x.shape[-1]
     difference = edited - base.reconstruction
-    result = enlarge(difference, size)
+    result = enlarge(difference, size)  # at its own size, `difference` itself
+    if size == difference.shape[-1]:
+        result = result.clone()
     if detail < 1:
         lost = base.grain if match else base.texture
-        result = result - enlarge(1 - keep(difference, detail), size) * lost
+        result.addcmul_(enlarge(1 - keep(difference, detail), size), lost, value=-1)
     elif detail > 1:
         raise ValueError(f"detail lies between 0 and 1, not at {detail}")
     return result

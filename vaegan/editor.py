@@ -255,7 +255,7 @@ class Editor:
                 settings.detail,
                 match=True,
             )
-            levels = images.to_levels(change)[0].permute(1, 2, 0).numpy()
+            levels = images.to_levels(change)
             photo = align.paste(photo, levels, face.matrix, settings.softness)
         if photo is None:
             raise ValueError("There is no face to edit.")

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -55,9 +56,16 @@ def to_uint8(x: Tensor) -> Tensor:
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def to_levels(difference: Tensor) -> Tensor:
-    """A difference of two pictures in [-1, 1] → the same in grey levels."""
-    return difference * 127.5
+def to_levels(difference: Tensor) -> NDArray[np.float32]:
+    """A difference of two pictures (1, 3, H, W) in [-1, 1] → (H, W, 3) in grey levels."""
+    return (difference[0] * 127.5).permute(1, 2, 0).numpy()
+
+
+def add(pixels: NDArray[np.uint8], difference: Tensor) -> NDArray[np.uint8]:
+    """(H, W, 3) with a difference (1, 3, H, W) in [-1, 1] added, rounded and clamped."""
+    levels = (difference[0] * 127.5).permute(1, 2, 0)
+    levels = levels.add_(torch.from_numpy(pixels)).round_().clamp_(0, 255)
+    return levels.to(torch.uint8).contiguous().numpy()
 
 
 def from_pil(image: Image.Image, resolution: int | None = None) -> Tensor:

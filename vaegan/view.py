@@ -5,7 +5,7 @@ What no edit changes is worked out when a view is made; a frame costs a decode a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ from vaegan.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class FaceView:
-    """The aligned face alone, at size×size; `base` is None for a face that the model drew."""
+    """The aligned face alone, at size×size.
+
+    face: its crop of that size; base: None for a face that the model drew
+    """
 
     face: Face
     size: int
@@ -32,26 +35,28 @@ class FaceView:
     def of(cls, face: Face, size: int) -> FaceView:
         if face.photo is None:
             return cls(face, size, None)
-        return cls(face, size, Base(_tensor(thumbnail(face, size)), face.reconstruction))
+        face = replace(face, crop=thumbnail(face, size))
+        return cls(face, size, Base(_tensor(face.crop), face.reconstruction))
 
     def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
         """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (size, size, 3)."""
         if self.base is None:
             return plain(edited, self.size)
-        return _bytes(self.base.x + blend.change(self.base, edited, settings.detail))
+        change = blend.change(self.base, edited, settings.detail)
+        return images.add(self.face.crop, change)
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoView:
     """The whole photograph, shrunk, with the face edited in it.
 
-    x: (1, 3, H, W) in [-1, 1]
-    box: left, top, right, bottom of what the face's crop touches, in pixels of x
+    picture: (H, W, 3)
+    box: left, top, right, bottom of what the face's crop touches, in pixels of the picture
     grid: (1, h, w, 2), where in the crop each pixel of the box lies, as `grid_sample` counts
     """
 
     face: Face
-    x: Tensor
+    picture: NDArray[np.uint8]
     base: Base
     box: tuple[int, int, int, int]
     grid: Tensor
@@ -65,20 +70,20 @@ class PhotoView:
         x = _tensor(thumbnail(face, align.crop_size(matrix)))
         box, grid = align.places(matrix, small.size)
         base = Base(x, face.reconstruction)
-        return cls(face, _tensor(np.asarray(small)), base, box, torch.from_numpy(grid))
+        return cls(face, np.array(small), base, box, torch.from_numpy(grid))
 
     @torch.inference_mode()
     def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
         """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (H, W, 3)."""
         left, top, right, bottom = self.box
-        result = self.x.clone()
+        result = self.picture.copy()
         if left < right and top < bottom:
             change = blend.change(self.base, edited, settings.detail, match=True)
-            layer = change * torch.from_numpy(align.mask(change.shape[-1], settings.softness))
-            result[:, :, top:bottom, left:right] += F.grid_sample(
-                layer, self.grid, align_corners=False
-            )
-        return _bytes(result)
+            change *= torch.from_numpy(align.mask(change.shape[-1], settings.softness))
+            change = F.grid_sample(change, self.grid, align_corners=False)
+            inside = result[top:bottom, left:right]
+            inside[:] = images.add(inside, change)
+        return result
 
 
 View = FaceView | PhotoView
@@ -86,14 +91,10 @@ View = FaceView | PhotoView
 
 def plain(x: Tensor, size: int) -> NDArray[np.uint8]:
     """A decoder's picture (1, 3, R, R), enlarged: (size, size, 3)."""
-    return _bytes(blend.enlarge(x, size))
+    pixels = images.to_uint8(blend.enlarge(x, size)[0])
+    return pixels.permute(1, 2, 0).contiguous().numpy()
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) → (1, 3, H, W) in [-1, 1]."""
     return images.to_float(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]).contiguous()
-
-
-def _bytes(x: Tensor) -> NDArray[np.uint8]:
-    """(1, 3, H, W) in [-1, 1] → (H, W, 3)."""
-    return images.to_uint8(x[0]).permute(1, 2, 0).contiguous().numpy()

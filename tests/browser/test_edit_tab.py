@@ -1,0 +1,276 @@
+"""What a visitor can do with a face, beside moving its sliders: in a real browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+pytest.importorskip("playwright.sync_api")
+from playwright.sync_api import Page, expect
+from test_page import ASTRONAUT, changed, distance, pixels, saved, settled, slider, source, upload
+
+
+def click(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def value(page: Page, name: str = "Smiling") -> float:
+    return float(slider(page, name).input_value())
+
+
+@pytest.fixture
+def pair(tmp_path) -> Path:
+    """Two faces in one photograph."""
+    image = Image.open(ASTRONAUT)
+    both = Image.new("RGB", (1024, 512))
+    both.paste(image, (0, 0))
+    both.paste(ImageOps.mirror(image), (512, 0))
+    both.save(tmp_path / "pair.png")
+    return tmp_path / "pair.png"
+
+
+def test_an_edit_of_one_face_stays_while_the_next_is_edited(page, pair, tmp_path):
+    unedited = upload(page, pair)
+    slider(page).fill("3")
+    first = changed(page, unedited)
+    click(page, "Face 2")
+    second = changed(page, first)
+    assert value(page) == 0
+    page.locator("#view").get_by_text("Photograph").click()
+    one_edited = changed(page, second)
+    slider(page).fill("-3")
+    both_edited = changed(page, one_edited)
+    halves = np.split(np.abs(pixels(both_edited) - pixels(one_edited)).mean(axis=(0, 2)), 2)
+    assert halves[1].mean() + halves[0].mean() > 5 * min(half.mean() for half in halves)
+    photograph = np.asarray(saved(page, "Save photograph", tmp_path)).astype(int)
+    difference = np.abs(photograph - np.asarray(Image.open(pair))).max(axis=2)
+    assert difference.shape == (512, 1024)
+    assert difference[:200, 100:350].max() > 40 and difference[:200, 674:924].max() > 40
+    assert difference[300:].max() == 0
+    click(page, "Face 1")
+    changed(page, both_edited)
+    assert value(page) == 3
+
+
+def test_undo_redo_and_resets(page):
+    unedited = upload(page, ASTRONAUT)
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    slider(page).fill("2")
+    smiling = changed(page, unedited)
+    slider(page, "Narrow_Eyes").fill("-2")
+    both = changed(page, smiling)
+    click(page, "Undo")
+    assert changed(page, both) == smiling
+    page.keyboard.press("Control+z")
+    assert changed(page, smiling) == unedited
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    click(page, "Redo")
+    click(page, "Redo")
+    assert changed(page, unedited) == both
+    page.locator("#slider-Smiling .reset-button").click()  # one alone
+    alone = changed(page, both)
+    assert (value(page), value(page, "Narrow_Eyes")) == (0, -2)
+    click(page, "Reset all")
+    assert changed(page, alone) == unedited
+    click(page, "Undo")  # even that
+    assert changed(page, unedited) == alone
+    slider(page).fill("1")  # a new way: what was undone is gone
+    changed(page, alone)
+    expect(page.get_by_role("button", name="Redo")).to_be_disabled()
+
+
+def test_comparing_by_wipe_and_by_holding(page):
+    unedited = upload(page, ASTRONAUT)
+    slider(page).fill("3")
+    edited = changed(page, unedited)
+    image = page.locator("#stage img")
+    box = image.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    assert distance(source(page), unedited) < 1 < distance(source(page), edited)
+    page.mouse.up()
+    assert source(page) == edited
+
+    click(page, "Compare")
+    before = page.locator("#stage .before")
+    expect(before).to_be_visible()
+    page.mouse.click(box["x"] + 0.8 * box["width"], middle[1])
+    shown = "getComputedStyle(document.querySelector('#stage .before')).clipPath"
+    assert float(page.locator("#stage .wipe").input_value()) == pytest.approx(80, abs=4)
+    at_the_right = page.evaluate(shown)
+    page.keyboard.press("Home")
+    assert page.locator("#stage .wipe").input_value() == "0"
+    assert page.evaluate(shown) != at_the_right
+    click(page, "Compare")
+    expect(before).to_be_hidden()
+    assert source(page) == edited
+
+
+def test_settings_are_saved_and_put_onto_another_face(page, tmp_path):
+    unedited = upload(page, ASTRONAUT)
+    slider(page).fill("2")
+    changed(page, unedited)
+    page.get_by_role("button", name="More").click()
+    slider(page, "softness").fill("0.8")
+    page.get_by_role("button", name="Hold").click()
+    page.locator("#hold").get_by_text("Male", exact=True).click()
+    edited = settled(page)
+    with page.expect_download() as download:
+        click(page, "Save settings")
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    settings = json.loads(path.read_text())
+    assert (settings["sliders"], settings["hold"]) == ({"Smiling": 2}, ["Male"])
+    assert settings["softness"] == 0.8
+
+    mirrored = tmp_path / "mirrored.png"
+    ImageOps.mirror(Image.open(ASTRONAUT)).save(mirrored)
+    other = upload(page, mirrored)
+    assert (value(page), value(page, "softness")) == (0, 0.3)
+    field = page.locator("#more input[type=file]")
+    field.set_input_files(path)
+    again = changed(page, other)
+    assert (value(page), value(page, "softness")) == (2, 0.8)
+    assert page.locator("#hold input:checked").get_attribute("name") == "Male"
+    changes = pixels(edited) - pixels(unedited), (pixels(again) - pixels(other))[:, ::-1]
+    assert np.corrcoef(changes[0].ravel(), changes[1].ravel())[0, 1] > 0.5  # mirrored, the same
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text('{"format": 1, "sliders": {"Smiling": "much"}}')
+    field.set_input_files(damaged)
+    expect(page.get_by_text("The setting of Smiling is no number.")).to_be_visible()
+    assert settled(page) == again
+
+
+def test_held_attributes_change_the_direction(page):
+    unedited = upload(page, ASTRONAUT)
+    page.get_by_role("button", name="Age and gender").click()
+    slider(page, "Young").fill("-3")
+    free = changed(page, unedited)
+    page.get_by_role("button", name="Hold").click()
+    page.locator("#hold").get_by_text("Male", exact=True).click()
+    held = changed(page, free)
+    page.locator("#hold").get_by_text("Male", exact=True).click()
+    assert changed(page, held) == free
+
+
+def test_sliders_are_found_by_name(page):
+    search = page.get_by_label("Find a slider")
+    search.fill("hair")
+    expect(slider(page, "Blond_Hair")).to_be_visible()
+    expect(slider(page, "Smiling")).to_be_hidden()
+    search.fill("nothing like it")
+    expect(page.get_by_text("No slider has such a name.")).to_be_visible()
+    search.press("Escape")
+    expect(slider(page, "Smiling")).to_be_visible()
+    expect(page.get_by_role("button", name="Accessories")).to_be_visible()
+
+
+def test_a_filmstrip_sets_its_slider(page):
+    unedited = upload(page, ASTRONAUT)
+    page.get_by_role("button", name="More").click()
+    page.locator("#strip-of input").click()
+    page.get_by_role("option", name="Smiling").click()
+    strip = page.locator("#more .pictures button")
+    expect(strip).to_have_count(7)
+    assert [one.get_attribute("title") for one in strip.all()] == [str(n) for n in range(-3, 4)]
+    assert len({one.get_attribute("src") for one in strip.locator("img").all()}) == 7
+    strip.nth(5).click()
+    changed(page, unedited)
+    assert value(page) == 2
+
+
+def test_going_on_from_an_edit(page, tmp_path):
+    unedited = upload(page, ASTRONAUT)
+    slider(page).fill("2")
+    edited = changed(page, unedited)
+    page.get_by_role("button", name="More").click()
+    click(page, "Apply, and go on from here")
+    applied = changed(page, edited)
+    assert value(page) == 0
+    assert distance(applied, edited) < distance(applied, unedited)
+    slider(page).fill("2")
+    further = changed(page, applied)
+    assert distance(further, unedited) > distance(edited, unedited)
+    whole = np.asarray(saved(page, "Save photograph", tmp_path)).astype(int)
+    assert np.abs(whole - np.asarray(Image.open(ASTRONAUT)))[300:].mean() < 2
+
+
+def test_refining_and_stopping(page):
+    upload(page, ASTRONAUT)
+    drawn = source(page, "#reconstruction img")
+    page.get_by_role("button", name="More").click()
+    click(page, "Refine the likeness")
+    bar = page.locator("#more progress")
+    expect(bar).to_be_visible()
+    first = changed(page, drawn, "#reconstruction img")
+    expect(page.get_by_role("button", name="Refine the likeness")).to_be_visible(timeout=60_000)
+    expect(bar).to_be_hidden()
+    photograph = source(page, "#aligned img")
+    refined = source(page, "#reconstruction img")
+    assert distance(refined, photograph) < distance(drawn, photograph)
+    assert distance(refined, photograph) <= distance(first, photograph)
+    click(page, "Refine the likeness")
+    click(page, "Stop")
+    expect(page.get_by_role("button", name="Refine the likeness")).to_be_visible()
+    expect(bar).to_be_hidden()
+    before = settled(page)
+    slider(page).fill("2")
+    changed(page, before)
+
+
+def test_a_face_that_is_not_found_is_framed_by_hand(page, tmp_path):
+    """In a picture whose red says how far right a pixel is, and whose green how far down."""
+    x, y = np.meshgrid(np.arange(512), np.arange(512))
+    image = Image.fromarray(np.stack([x // 2, y // 2, 0 * x], -1).astype(np.uint8))
+    file = tmp_path / "ramps.png"
+    image.save(file)
+    page.locator("input[type=file]").first.set_input_files(file)
+    expect(page.get_by_text("put the frame below around the face")).to_be_visible()
+    square = page.get_by_role("application")
+    start = square.bounding_box()
+    square.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("-")
+    moved = square.bounding_box()
+    assert moved["y"] < start["y"] - 5 and moved["width"] < start["width"] - 5
+    corner = page.locator(".corner").bounding_box()
+    page.mouse.move(corner["x"] + 5, corner["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(corner["x"] + 25, corner["y"] + 25)
+    page.mouse.up()
+    assert square.bounding_box()["width"] == pytest.approx(moved["width"] + 20, abs=1)
+    page.mouse.move(moved["x"] + 15, moved["y"] + 15)
+    page.mouse.down()
+    page.mouse.move(moved["x"] + 10, moved["y"] + 18)
+    page.mouse.up()
+    placed, photo = square.bounding_box(), page.locator("#framer .photo").bounding_box()
+    click(page, "Edit the face in this frame")
+    shown = pixels(settled(page))
+    scale = 512 / photo["width"]
+    left, top = ((placed[axis] - photo[axis]) * scale for axis in "xy")
+    side = placed["width"] * scale
+    for row, column in ((40, 50), (200, 330)):
+        expected = (left + side * column / 384) / 2, (top + side * row / 384) / 2
+        assert shown[row, column, :2] == pytest.approx(expected, abs=6)
+    expect(page.locator("#framing")).to_be_hidden()
+
+
+def test_photographs_come_back_in_their_format_without_their_secrets(page, tmp_path):
+    image = Image.open(ASTRONAUT)
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "A camera", 6
+    file = tmp_path / "turned.webp"
+    image.rotate(90, expand=True).save(file, exif=exif, quality=95)
+    upload(page, file)
+    photograph = saved(page, "Save photograph", tmp_path)
+    assert (photograph.format, photograph.size) == ("WEBP", (512, 512))
+    assert np.abs(np.asarray(photograph).astype(int) - np.asarray(image)).mean() < 6
+    found = photograph.getexif()
+    assert 0x0110 not in found and 0x0112 not in found
+    assert "Edited" in found[0x010E]
