@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"config", "losses", "images", "files", "distributed", "latents"},
-    {"video", "networks", "align", "augment", "eigenfaces"},
+    {"video", "invert", "networks", "align", "augment", "eigenfaces"},
     {"models", "data"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},

@@ -13,7 +13,7 @@ immutable `Face`. So one editor serves any number of people at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
 from vaegan.custom import OwnAttribute
 from vaegan.hub import ModelNotFound
+from vaegan.invert import invert
 from vaegan.networks import fold
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
@@ -321,6 +322,19 @@ class Editor:
     ) -> list[Image.Image]:
         """n random faces at the model's resolution; see `draw`."""
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
+
+    @torch.inference_mode()
+    def adopt(self, face: Face) -> Face:
+        """A face that another model opened, as this one sees it.
+
+        A GAN has no encoder: its z is found by optimisation, in some seconds.
+        """
+        x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
+        if self.encoder is None:
+            z = invert(self.decoder, x, self.prior_mean, self.prior_cholesky)
+        else:
+            z, _ = self.encoder(x.contiguous(memory_format=torch.channels_last))
+        return replace(face, z=z, reconstruction=self.decode(z))
 
     # ------------------------------------------------------------ attributes of one's own
 
