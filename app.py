@@ -2,6 +2,7 @@
 
 python app.py
 python app.py --model user/repo --port 8000
+python app.py --model faces64 --model runs/mine/model --model user/repo@v2
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -29,22 +31,49 @@ from vaegan.hub import ModelNotFound
 MAX_FILE = "30mb"
 VISITORS = 64  # whose faces are kept; then whoever was quiet longest is forgotten
 
+EXAMPLES = """
+examples:
+  python app.py                                        the bundled model, on this machine only
+  python app.py --host 0.0.0.0 --port 8000             for everybody who can reach this machine
+  python app.py --model runs/mine/model                a model of your own
+  python app.py --model faces64 --model user/repo@v2   two, each with a page, and one to compare
+"""
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="app.py", description="The face editor, in a browser.")
+    parser = argparse.ArgumentParser(
+        prog="app.py",
+        description="The face editor, in a browser.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
-    add("--model", help="a folder or a Hub repository user/repo; otherwise the bundled model")
-    add("--revision", help="a branch, tag or commit of the Hub repository")
+    add("--model", action="append", default=[], metavar="MODEL", dest="models",
+        help="a folder, a Hub repository user/repo or user/repo@revision, or a bundled model's "
+        "name; repeat it, and each has a page of its own, with one to compare them")  # fmt: skip
+    add("--revision", help="a branch, tag or commit, where one Hub repository is named")
+    add("--any-model", action="store_true", help="visitors may name other models on the Hub: each "
+        "is downloaded to this machine and takes memory")  # fmt: skip
     add("--host", help="address to listen on; otherwise GRADIO_SERVER_NAME or 127.0.0.1")
     add("--port", type=int, help="otherwise GRADIO_SERVER_PORT or the first free one from 7860 on")
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    if flags.revision and len(flags.models) != 1:
+        parser.error("--revision goes with one --model; write user/repo@revision for more")
+    return flags
+
+
+def load(name: str | None, revision: str | None) -> Editor:
+    """The model that a flag names: `user/repo@revision` where it is no folder."""
+    if name and not revision and not Path(name).exists():
+        name, _, revision = name.partition("@")
+    return Editor.from_pretrained(name, revision=revision or None)
 
 
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     try:
-        editor = Editor.from_pretrained(flags.model, revision=flags.revision)
-        page.build(editor).launch(
+        editors = [load(name, flags.revision) for name in flags.models or [None]]
+        page.build(*editors, any_model=flags.any_model).launch(
             server_name=flags.host, server_port=flags.port, **launch_options()
         )
     except (ModelNotFound, SnapshotError, VectorError, FileError, OSError) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from page import models
 from page.api import endpoints
 from page.edit import edit_tab
 from page.morph import morph_tab
@@ -17,24 +18,60 @@ from page.widgets import html
 from vaegan.editor import Editor
 
 
-def build(editor: Editor) -> gr.Blocks:
-    """The page for one model."""
+def build(editor: Editor, *others: Editor, any_model: bool = False) -> gr.Blocks:
+    """The page; each of `others` has one beside it, see `page.models`.
+
+    any_model: visitors may name a model on the Hub.
+    """
+    main = models.title(editor) if others or any_model else None
     # Uploads and downloads are swept away half an hour after they were made.
     with gr.Blocks(title="Face editor", analytics_enabled=False, delete_cache=(300, 1800)) as page:
-        html(HEADER, NAMES)
-        with gr.Tabs(selected="edit") as tabs:
-            with gr.Tab("Edit", id="edit"):
-                outputs, show = edit_tab(editor)
-            with gr.Tab("Your own", id="own"):
-                own = own_tab(editor)
-            with gr.Tab("Morph", id="morph"):
-                morph = morph_tab(editor)
-            with gr.Tab("Random faces", id="random"):
-                random_tab(editor, tabs, outputs, show, morph, own)
-        with gr.Accordion("What is this?", open=False, elem_id="about"):
-            gr.Markdown(ABOUT)
+        head(main)
+        tabs(editor)
+        about()
         endpoints(editor)
+    for other in others:
+        name = models.title(other)
+        with page.route(name, models.address(name)):
+            head(main)
+            tabs(other)
+            about()
+            endpoints(other, f"{models.address(name)}_")
+    if others:
+        with page.route("Compare", "compare-models"):
+            head(main)
+            models.compare([editor, *others])
+    if any_model:
+        with page.route("Another model", "another-model"):
+            head(main)
+            models.any_model(tabs)
+            about()
     return page.queue(default_concurrency_limit=CORES)
+
+
+def head(main: str | None) -> None:
+    """The top of each page; of several models, with links between them. `main` is the first's."""
+    if main:
+        gr.Navbar(main_page_name=main)
+    html(HEADER, NAMES)
+
+
+def tabs(editor: Editor) -> None:
+    """All that can be done with one model."""
+    with gr.Tabs(selected="edit") as all_tabs:
+        with gr.Tab("Edit", id="edit"):
+            outputs, show = edit_tab(editor)
+        with gr.Tab("Your own", id="own"):
+            own = own_tab(editor)
+        with gr.Tab("Morph", id="morph"):
+            morph = morph_tab(editor)
+        with gr.Tab("Random faces", id="random"):
+            random_tab(editor, all_tabs, outputs, show, morph, own)
+
+
+def about() -> None:
+    with gr.Accordion("What is this?", open=False, elem_id="about"):
+        gr.Markdown(ABOUT)
 
 
 HEADER = """

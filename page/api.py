@@ -26,8 +26,8 @@ from vaegan.images import BadImage
 MOST = 64  # faces in one answer
 
 
-def endpoints(editor: Editor) -> None:
-    """Registers them on the page that is being built."""
+def endpoints(editor: Editor, prefix: str = "") -> None:
+    """Registers them on the page that is being built, their names beginning with `prefix`."""
 
     def attributes() -> list[dict]:
         """The sliders: for each its name, label, group, low and high."""
@@ -186,7 +186,7 @@ def endpoints(editor: Editor) -> None:
         "own_attribute": own_attribute,
     }
     for name, function in named.items():
-        gr.api(function, api_name=name)
+        gr.api(function, api_name=prefix + name)
 
 
 @contextmanager

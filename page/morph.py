@@ -23,7 +23,7 @@ STEPS = 9  # pictures in the strip
 MOST = 8  # faces in a chain
 KEPT = 1024  # pixels of a photograph's longer side: no film is larger
 WAYS = {"Straight": False, "Spherical": True}
-SIZES = (256, 384, 512, 768)
+SIZES = (256, 384, 768)
 FPS = {".mp4": 24, ".gif": 20}
 SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
 

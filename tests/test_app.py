@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from vaegan import BadImage, Editor, FaceNotFound, Settings
+from vaegan import BadImage, Editor, FaceNotFound, ModelNotFound, Settings
 
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
-from page import build, look, visitors  # noqa: E402
+from page import build, look, models, visitors  # noqa: E402
 from page.morph import Chain  # noqa: E402
 
 
@@ -64,6 +64,33 @@ def test_unknown_flags_end_with_2():
     with pytest.raises(SystemExit) as end:
         app.parse(["--modle", "x"])
     assert end.value.code == 2
+
+
+def test_a_revision_belongs_to_one_model(capsys):
+    with pytest.raises(SystemExit):
+        app.parse(["--model", "a/b", "--model", "c/d", "--revision", "v1"])
+    assert "user/repo@revision" in capsys.readouterr().err
+    assert app.main(["--model", "nowhere@v1"]) == 2
+    assert "no model 'nowhere'" in capsys.readouterr().err
+
+
+def test_several_models_each_have_a_page_and_endpoints(editor):
+    several = build(editor, editor, any_model=True)
+    addresses = [address for address, *_ in several.pages]
+    name = models.address(models.title(editor))
+    assert addresses == ["", name, "compare-models", "another-model"]
+    assert [address for address, *_ in build(editor).pages] == [""]
+    named = {function.api_name for function in several.fns.values()}
+    assert {"edit", f"{name}_edit"} <= named
+
+
+def test_visitors_name_models_of_the_hub_and_no_folders(tmp_path, tiny_snapshot):
+    shelf = models.Shelf()
+    for name in (str(tiny_snapshot), "..", "../..", "", "page/../vaegan", "tests/browser"):
+        with pytest.raises(ModelNotFound, match="named as in user/repo"):
+            shelf.get(name, "")
+    assert shelf.get("faces64", "") is shelf.get(" faces64 ", "")
+    assert models.title(Editor.from_pretrained("faces64")) == "faces64"
 
 
 def test_the_page_asks_nobody_and_keeps_no_history(page):

@@ -372,6 +372,20 @@ class Editor:
         """n random faces at the model's resolution; see `draw`."""
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
 
+    @torch.no_grad()
+    def adopt(self, face: Face) -> Face:
+        """A face that another model opened, as this one sees it.
+
+        A GAN has no encoder: its z is found by optimisation, in some seconds.
+        """
+        x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
+        if self.encoder is None:
+            mean, steps = self.prior_mean[None], optimisation.FROM_AFAR
+            *_, z = optimisation.refine(self.decoder, mean, x, self.prior_cholesky, steps)
+        else:
+            z, _ = self.encoder(x.contiguous(memory_format=torch.channels_last))
+        return replace(face, z=z, reconstruction=self.decode(z))
+
     # ------------------------------------------------------------ attributes of one's own
 
     def attribute_from(

@@ -1,8 +1,9 @@
-"""A closer z for one face: a few seconds of optimisation, starting at the encoder's answer.
+"""A closer z for one face: a few seconds of optimisation.
 
 An encoder answers at once for every face there is; for a single one gradient descent through the
 decoder finds a better z (optimisation-based inversion, from the encoder's start as in Zhu et al.
-2016, "Generative visual manipulation on the natural image manifold", section 4).
+2016, "Generative visual manipulation on the natural image manifold", section 4). A GAN has no
+encoder: there the search begins at the average face.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 STEPS = 60
+FROM_AFAR = 200  # steps where the start is the average face
 RATE = 0.05  # of Adam, in standard deviations of the latents
 EDGES = 1.0  # weight of the gradients' difference beside the pixels'
 NEAR = 3e-3  # weight of the distance from the start: far from it, sliders lose their meaning

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,18 +30,17 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def served(folder: Path, *flags: str, **variables: str) -> Iterator[str]:
     """The address of `python app.py`, which must not have written a traceback by the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
     command = [sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "files")}
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "files"), **variables}
     log = folder / "log"
     with log.open("w") as file:
-        server = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+        server = subprocess.Popen([*command, *flags], stdout=file, stderr=file, env=environment)
     address = f"http://127.0.0.1:{port}/"
     try:
         deadline = time.monotonic() + 180
@@ -57,6 +57,20 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.terminate()
         server.wait(20)
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., object]:
+    """`served` in a folder of its own."""
+    return lambda *flags, **variables: served(
+        tmp_path_factory.mktemp("server"), *flags, **variables
+    )
+
+
+@pytest.fixture(scope="session")
+def url(serve: Callable[..., object]) -> Iterator[str]:
+    with serve() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,143 @@
+"""Several models on one page: each has an address of its own, and they stand side by side.
+
+A model is chosen by going to its page, so the choice is a visitor's own, can be bookmarked, and
+changes nothing for anybody else; every editor stays as it was loaded. Which models there are is for
+the person who starts the app to say, since each takes memory: `app.py --model A --model B`. With
+`--any-model` there is also a page where visitors name one on the Hub.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from page.visitors import PRIVATE, SIZE, Updates, open_faces, turn
+from page.widgets import html, jpeg, message, uploader
+from vaegan import hub
+from vaegan.attributes import VectorError
+from vaegan.checkpoint import SnapshotError
+from vaegan.editor import Editor, FaceNotFound
+from vaegan.files import FileError
+from vaegan.hub import ModelNotFound
+from vaegan.images import BadImage
+
+KINDS = {"autoencoder": "AutoEncoder", "vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN"}
+LOADED = 4  # models that visitors asked for and that are kept, the newest
+
+
+def title(editor: Editor) -> str:
+    """What a model is called on the page: of runs/mine/model it is "mine"."""
+    path = Path(editor.name)
+    return path.parent.name if path.name == "model" and path.parent.name else path.name
+
+
+def address(name: str) -> str:
+    """A name as part of a page's address: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
+
+
+class Shelf:
+    """Models that visitors asked for by name; the newest few are kept."""
+
+    def __init__(self) -> None:
+        self.editors: dict[tuple[str, str], Editor] = {}
+        self.lock = threading.Lock()
+
+    def get(self, name: str, revision: str) -> Editor:
+        """A bundled model or one of the Hub.
+
+        A folder of this machine is none of a visitor's business.
+
+        Raises:
+            ModelNotFound, SnapshotError, VectorError, FileError: with a sentence for the visitor.
+        """
+        name, revision = name.strip(), revision.strip()
+        if name not in hub.bundled() and (
+            not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) or Path(name).exists()
+        ):
+            raise ModelNotFound("A model of the Hub is named as in user/repo.")
+        with self.lock:
+            if (name, revision) not in self.editors:
+                editor = Editor.from_pretrained(name, revision=revision or None)
+                while len(self.editors) >= LOADED:
+                    del self.editors[next(iter(self.editors))]
+                self.editors[name, revision] = editor
+            return self.editors[name, revision]
+
+
+def any_model(lay_out: Callable[[Editor], None]) -> None:
+    """A page whose visitors name the model that `lay_out` then shows them."""
+    shelf = Shelf()
+    with gr.Row(elem_id="which"):
+        name = gr.Textbox(label="Model", placeholder="user/repo", info="On the Hugging Face Hub.")
+        revision = gr.Textbox(label="Revision", placeholder="main",
+                              info="A branch, tag or commit; may stay empty.")  # fmt: skip
+        load = gr.Button("Load", variant="primary")
+    note = message()
+    chosen = gr.State(None)
+
+    def choose(name: str, revision: str) -> Updates:
+        try:
+            shelf.get(name, revision)
+        except (ModelNotFound, SnapshotError, VectorError, FileError, OSError) as error:
+            return {note: str(error)}  # and what was there stays
+        return {note: "", chosen: (name, revision)}
+
+    gr.on([load.click, name.submit, revision.submit], choose, [name, revision], [note, chosen],
+          **PRIVATE)  # fmt: skip
+
+    @gr.render(inputs=chosen)
+    def show(which: tuple[str, str] | None) -> None:
+        if which is not None:
+            lay_out(shelf.get(*which))
+
+
+def compare(editors: Sequence[Editor]) -> None:
+    """A page that shows what each model makes of the same photograph."""
+    eye = next((editor for editor in editors if editor.encoder is not None), None)
+    with gr.Column(elem_id="compare", min_width=0):
+        html(COMPARED)
+        photo = uploader("Photograph", show_label=False)
+        note = message()
+        side_by_side = html(FIGURES, elem_id="figures", value=[])
+
+    def look(file: dict[str, Any] | None) -> Updates:
+        if file is None:
+            return gr.skip()
+        try:
+            if eye is None:
+                raise ModelNotFound("None of these models can take in a photograph.")
+            face = open_faces(eye, file["path"])[0]
+        except (BadImage, FaceNotFound, ModelNotFound) as error:
+            return {photo: None, note: str(error)}
+        shown = [{"source": jpeg(face.crop), "name": "Photograph", "how": ""}]
+        for editor in editors:
+            with turn:
+                seen = editor.adopt(face)
+                picture = jpeg(editor.show(seen, seen.reconstruction, None, SIZE))
+            how = KINDS[editor.config.model]
+            if editor.encoder is None:
+                how += ": it has no encoder, so its z was found by optimisation"
+            shown.append({"source": picture, "name": title(editor), "how": how})
+        return {photo: None, note: face.warning, side_by_side: shown}
+
+    photo.change(look, photo, [photo, note, side_by_side], preprocess=False,
+                 show_progress_on=side_by_side, **PRIVATE)  # fmt: skip
+
+
+COMPARED = """
+<p class="how">The same photograph, as each model describes it by z and draws it again.</p>
+"""
+FIGURES = """
+{{#each value}}
+<figure>
+    <img src="{{source}}" alt="{{name}}" draggable="false">
+    <figcaption><b>{{name}}</b> {{how}}</figcaption>
+</figure>
+{{/each}}
+"""
