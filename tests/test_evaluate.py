@@ -2,22 +2,21 @@
 evaluation on an editor and a judge so simple that every answer is known beforehand."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from flat import SIDE, FlatEditor, FlatJudge, flat_faces, random
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from vaegan import align, evaluate, images
-from vaegan.data import FaceSet
 from vaegan.evaluate import (
     Options,
     agreement,
-    bystanders,
     estimate,
     frechet,
     frechet_distance,
@@ -28,13 +27,7 @@ from vaegan.evaluate import (
     psnr,
     ssim,
     tables,
-    verdicts,
 )
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
 
 # ---------------------------------------------------------------- intervals
 
@@ -175,15 +168,6 @@ def test_kernel_distance_has_no_bias():
 # ---------------------------------------------------------------- edits
 
 
-def test_verdicts_by_hand():
-    before = torch.tensor([[-1.0, 2, -3, 4], [-2, 2, -3, 4]])
-    after = torch.tensor([[0.5, -2, -3, -4], [-1, 2, -3, 4]])
-    others = torch.tensor([False, True, True, False])
-    found = verdicts(before, after, 0, others).sum(dim=0)
-    # One of two turns; the logit gains 1.5 and 1; one of four verdicts leaks, the last not asked.
-    assert found.tolist() == [[1, 2], [2.5, 2], [1, 4]]
-
-
 def test_nearest_own():
     originals = torch.tensor([[0.0, 0], [1, 0], [5, 0]])
     embedded = torch.tensor([[0.1, 0], [0.4, 0], [9, 0]])
@@ -214,63 +198,10 @@ def test_embed_knows_a_person(astronaut):
 
 # ---------------------------------------------------------------- the whole
 
-SIDE = 16
 
-
-@dataclass(frozen=True)
-class FlatJudge:
-    """Calls a face's mean red Smiling, its green Male, its blue Young; and red Bald, unjudged."""
-
-    names = ("Smiling", "Male", "Young", "Bald")
-    judged = ("Smiling", "Male", "Young")
-    reference = random(64, 3).half()
-    # Red and blue go together in life.
-    correlation = torch.eye(4) + 0.6 * torch.tensor(
-        [[0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    )
-
-    def see(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        colours = x.mean(dim=(2, 3))
-        return colours[:, [0, 1, 2, 0]], colours
-
-
-class FlatEditor:
-    """z is the face's colour. Smiling adds 0.5 to red and spills 0.3 on green and 0.9 on blue."""
-
-    config = SimpleNamespace(latent_dim=3, resolution=SIDE)
-    attributes = (SimpleNamespace(name="Smiling"), SimpleNamespace(name="Bald"))
-
-    def encoder(self, x: Tensor) -> tuple[Tensor, None]:
-        return x.mean(dim=(2, 3)), None
-
-    def decode(self, z: Tensor) -> Tensor:
-        return z.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
-
-    def direction(self, settings: dict[str, float]) -> Tensor:
-        return sum(settings.values()) * torch.tensor([0.5, 0.3, 0.9])
-
-    def draw(self, n: int, truncation: float, seed: int) -> Tensor:
-        assert truncation == 1
-        return random(n, 3, seed=seed)
-
-
-@pytest.fixture(scope="module")
-def flat_faces() -> FaceSet:
-    """40 faces of 20 people: red -0.75 or above 0, green -0.4 or -0.1 in turn, blue -0.5."""
-    number = torch.arange(40)
-    red = torch.where(number < 30, -0.75, 0.5)
-    green = torch.where(number % 2 == 0, -0.4, -0.1)
-    x = torch.stack([red, green, torch.full((40,), -0.5)], dim=1)
-    pixels = images.to_uint8(x.view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE)).contiguous()
-    attributes = torch.ones(40, 4, dtype=torch.int8)
-    attributes[36:] = 0
-    return FaceSet(
-        images=pixels,
-        attributes=attributes,
-        identity=(number // 2).int(),
-        split=torch.full((40,), 2, dtype=torch.uint8),
-        attribute_names=FlatJudge.names,
-    )
+@pytest.fixture(scope="module", name="flat_faces")
+def _flat_faces():
+    return flat_faces()
 
 
 @pytest.fixture(scope="module")
@@ -304,32 +235,12 @@ def test_the_planted_direction_gives_the_planted_numbers(report, mode):
     assert bald["judged"] is False and bald["strengths"]["2"]["effect"] is None
 
 
-def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
-    photograph = torch.zeros(1, 3, SIDE, SIDE)
-    photograph[:, 0] = 0.2  # the reconstruction misses it
-    z = torch.tensor([[0.0, 0.1, 0.5]])
-    shift = torch.tensor([0.3, 0.0, 2.0])
-    editor = FlatEditor()
-    pictures = (photograph, z, editor.decode(z))
-    pure = evaluate._judged_edit(editor, FlatJudge(), shift, True, *pictures)
-    pasted = evaluate._judged_edit(editor, FlatJudge(), shift, False, *pictures)
-    torch.testing.assert_close(pure, torch.tensor([[0.3, 0.1, 2.5, 0.3]]))
-    torch.testing.assert_close(pasted, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
-
-
 def test_an_attribute_that_nobody_lacks_is_left_open(flat_faces):
     smiling = replace(flat_faces, images=torch.full_like(flat_faces.images, 200))
     found = evaluate.evaluate(FlatEditor(), smiling, FlatJudge(), Options(samples=10))
     strengths = found["editing"]["photograph"]["attributes"]["Smiling"]["strengths"]
     assert strengths["1"]["effect"] == {"value": None, "low": None, "high": None, "count": 0}
     assert "–" in tables(found)
-
-
-def test_bystanders_are_judged_others_that_do_not_go_with_the_target():
-    critic = FlatJudge()
-    assert bystanders(critic, 0).tolist() == [False, True, False, False]
-    assert bystanders(critic, 1).tolist() == [True, False, True, False]
-    assert bystanders(critic, 3).tolist() == [True, True, True, False]
 
 
 def test_distances_are_those_of_the_features(report):

@@ -8,13 +8,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"config", "losses", "images", "files", "distributed"},
-    {"networks", "align", "augment", "eigenfaces"},
+    {"networks", "align", "augment", "eigenfaces", "directions", "tuning"},
     {"models", "data"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},
     {"editor"},
+    {"leakage"},
     {"evaluate"},
-    {"card"},
+    {"select", "card"},
     {"trainer", "edit", "morph"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

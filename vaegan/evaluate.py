@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,14 @@ from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.hub import ModelNotFound
 from vaegan.judge import Judge, JudgeError
+from vaegan.leakage import NUMBERS, Known, bystanders, lacking, scores_after, verdicts
 
 FORMAT = 1
 RESAMPLES = 1000
-CORRELATED = 0.5  # labels that correlate above this go together in life, and are no leakage
 KERNEL_REFERENCE = 5000  # training photographs; the kernel distance needs no more
 PEOPLE = 100  # among whom an edited face must find itself
 IDENTITY_STRENGTH = 2.0
 EMBEDDING_SIDE = 256  # pixels; dlib's landmarks are whole ones, so not too few
-NUMBERS = ("effect", "change", "leakage")  # of an edit
 
 
 @dataclass(frozen=True)
@@ -97,23 +95,6 @@ def evaluate(editor: Editor, faces: FaceSet, critic: Judge, options: Options) ->
     if options.identity:
         report["identity"] = _identity(editor, known, options)
     return report
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The labelled faces.
-
-    x: photographs, r: reconstructions, (N, 3, R, R) in [-1, 1]; z: (N, latent_dim)
-    seen_x, seen_r: what the judge says of both, (N, A)
-    people: (N,), equal numbers are one person
-    """
-
-    x: Tensor
-    z: Tensor
-    r: Tensor
-    seen_x: Tensor
-    seen_r: Tensor
-    people: Tensor
 
 
 # ---------------------------------------------------------------- numbers with intervals
@@ -336,36 +317,6 @@ def _moved(distance: float, moves: Tensor) -> dict[str, Any]:
 # ---------------------------------------------------------------- edits
 
 
-def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tensor:
-    """What `estimate` needs for an edit's NUMBERS.
-
-    effect: the share that now has the attribute; change: of its logit; leakage: the share of
-    other verdicts that changed, either way.
-
-    Args:
-        before, after: (N, A) scores. target: the edited attribute. others: (A,) bool.
-
-    Returns:
-        (N, 3, 2).
-    """
-    one = torch.ones(len(before))
-    flipped = ((before > 0) != (after > 0)) & others
-    numbers = [
-        ((after[:, target] > 0).float(), one),
-        (after[:, target] - before[:, target], one),
-        (flipped.sum(dim=1).float(), one * others.sum()),
-    ]
-    return torch.stack([torch.stack(pair, dim=1) for pair in numbers], dim=1)
-
-
-def bystanders(critic: Judge, target: int) -> Tensor:
-    """The judged attributes that an edit of `target` should leave alone: (A,) bool."""
-    judged = torch.tensor([name in critic.judged for name in critic.names])
-    others = judged & (critic.correlation[target].abs() <= CORRELATED)
-    others[target] = False
-    return others
-
-
 def _edits(
     editor: Editor, critic: Judge, known: Known, mode: str, options: Options
 ) -> dict[str, Any]:
@@ -381,19 +332,15 @@ def _edits(
     parts = {
         strength: torch.zeros(len(before), len(sliders), 3, 2) for strength in options.strengths
     }
-    generator = torch.Generator().manual_seed(options.seed)
     for column, name in enumerate(sliders):
         target = critic.names.index(name)
-        lacking = (before[:, target] < 0).nonzero().squeeze(1)
-        chosen = lacking[torch.randperm(len(lacking), generator=generator)[: options.faces]]
+        chosen = lacking(before, target, options.faces, options.seed)
         if not len(chosen):
             continue
-        others = bystanders(critic, target)
+        few, others = known.rows(chosen), bystanders(critic, target)
         for strength in options.strengths:
-            scores = judge.mapped(
-                partial(_judged_edit, editor, critic, editor.direction({name: strength}), pure),
-                *(part[chosen] for part in (known.x, known.z, known.r)),
-            )
+            shift = editor.direction({name: strength})
+            scores = scores_after(editor, critic, few, shift, pure)
             parts[strength][chosen, column] = verdicts(before[chosen], scores, target, others)
     judged = [column for column, name in enumerate(sliders) if name in critic.judged]
     return {
@@ -406,14 +353,6 @@ def _edits(
             for column, name in enumerate(sliders)
         },
     }
-
-
-def _judged_edit(
-    editor: Editor, critic: Judge, shift: Tensor, pure: bool, x: Tensor, z: Tensor, r: Tensor
-) -> Tensor:
-    """The judge's scores, (N, A), of some faces with `shift` added to z."""
-    edited = editor.decode(z + shift)
-    return critic.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
 
 
 def _by_strength(
@@ -596,9 +535,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--json", type=Path, metavar="FILE", help="where all numbers go")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge from one run to the next")
     add("--split", choices=data.SPLITS, default="test", help="whose faces (%(default)s)")
-    add("--limit", type=_positive, help="at most so many faces, drawn at random")
-    add("--faces", type=_positive, default=200, help="for each attribute (%(default)s)")
-    add("--samples", type=_positive, default=10_000, help="faces to draw (%(default)s)")
+    add("--limit", type=positive, help="at most so many faces, drawn at random")
+    add("--faces", type=positive, default=200, help="for each attribute (%(default)s)")
+    add("--samples", type=positive, default=10_000, help="faces to draw (%(default)s)")
     add("--identity", action="store_true", help="embed edited faces as well, which is slow")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
@@ -651,7 +590,7 @@ def _some(faces: FaceSet, count: int, seed: int) -> FaceSet:
     return replace(faces, **{part: getattr(faces, part)[rows] for part in parts})
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
