@@ -7,13 +7,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
-    {"config", "losses", "images", "files", "distributed"},
-    {"networks", "align", "augment", "eigenfaces", "directions", "tuning"},
+    {"config", "losses", "images", "files", "distributed", "metrics", "tables"},
+    {"networks", "align", "augment", "eigenfaces", "charts", "directions", "tuning"},
     {"models", "data"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},
     {"editor"},
     {"leakage"},
+    {"effects", "identity"},
     {"evaluate"},
     {"select", "card"},
     {"trainer", "edit", "morph"},

@@ -148,3 +148,21 @@ def matched(
     share = (goal - effects[0]) / max(effects[1] - effects[0], 1e-9)
     mixed = torch.lerp(below, high[1], share) if low[0] else high[1]
     return low[0] + share * (high[0] - low[0]) if low[0] else high[0], mixed
+
+
+def at_same_effect(
+    editor: Editor,
+    critic: Judge,
+    faces: Known,
+    target: int,
+    direction: Tensor,
+    goal: float = GOAL,
+) -> tuple[float, Tensor] | None:
+    """`matched` of a direction on the reconstructions of faces that lack the target."""
+    others = bystanders(critic, target)
+
+    def look(strength: float) -> Tensor:
+        after = scores_after(editor, critic, faces, strength * direction)
+        return verdicts(faces.seen_r, after, target, others)
+
+    return matched(look, goal) if len(faces.z) else None

@@ -264,15 +264,9 @@ def compare(
     """
     target = critic.names.index(name)
     few = known.rows(leakage.lacking(known.seen_r, target, options.faces, options.seed))
-    others = leakage.bystanders(critic, target)
     compared: dict[str, dict[str, float] | None] = {}
     for method, direction in candidates.items():
-
-        def look(strength: float, direction: Tensor = direction) -> Tensor:
-            after = leakage.scores_after(editor, critic, few, strength * direction)
-            return leakage.verdicts(few.seen_r, after, target, others)
-
-        found = leakage.matched(look, goal) if len(few.z) else None
+        found = leakage.at_same_effect(editor, critic, few, target, direction, goal)
         compared[method] = found and {
             "strength": round(found[0], 3),
             "leakage": round(_leakage(found[1]), 4),
