@@ -2,22 +2,21 @@
 evaluation on an editor and a judge so simple that every answer is known beforehand."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from flat import SIDE, FlatEditor, FlatJudge, flat_faces, random
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from vaegan import align, evaluate, images
-from vaegan.data import FaceSet
-from vaegan.evaluate import (
-    Options,
+from vaegan import align, effects, evaluate, identity, images
+from vaegan.evaluate import Options
+from vaegan.metrics import (
     agreement,
-    bystanders,
     estimate,
     frechet,
     frechet_distance,
@@ -26,15 +25,10 @@ from vaegan.evaluate import (
     mean,
     nearest_own,
     psnr,
+    ratio,
     ssim,
-    tables,
-    verdicts,
 )
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
+from vaegan.tables import tables
 
 # ---------------------------------------------------------------- intervals
 
@@ -62,6 +56,12 @@ def test_an_estimate_is_the_mean_of_the_shares_that_exist():
     assert found["count"] == 2
     nothing = estimate(torch.zeros(2, 1, 2), torch.tensor([0, 1]))
     assert nothing == {"value": None, "low": None, "high": None, "count": 0}
+
+
+def test_a_ratio_of_means_by_hand():
+    upper, lower = torch.tensor([[[1.0, 4]], [[0, 4]]]), torch.tensor([[[2.0, 4]], [[2, 4]]])
+    found = ratio(upper, lower, torch.tensor([1, 2]))
+    assert found == {"value": 0.25, "low": 0.0, "high": 0.5}
 
 
 # ---------------------------------------------------------------- pictures
@@ -175,15 +175,6 @@ def test_kernel_distance_has_no_bias():
 # ---------------------------------------------------------------- edits
 
 
-def test_verdicts_by_hand():
-    before = torch.tensor([[-1.0, 2, -3, 4], [-2, 2, -3, 4]])
-    after = torch.tensor([[0.5, -2, -3, -4], [-1, 2, -3, 4]])
-    others = torch.tensor([False, True, True, False])
-    found = verdicts(before, after, 0, others).sum(dim=0)
-    # One of two turns; the logit gains 1.5 and 1; one of four verdicts leaks, the last not asked.
-    assert found.tolist() == [[1, 2], [2.5, 2], [1, 4]]
-
-
 def test_nearest_own():
     originals = torch.tensor([[0.0, 0], [1, 0], [5, 0]])
     embedded = torch.tensor([[0.1, 0], [0.4, 0], [9, 0]])
@@ -200,77 +191,24 @@ def test_embed_knows_a_person(astronaut):
         dlib.rectangle(*(round(edge) for edge in detection.box)),
         [dlib.point(*place) for place in detection.landmarks.round().astype(int).tolist()],
     )
-    model = evaluate.find_spec("face_recognition_models").submodule_search_locations[0]
+    model = identity.find_spec("face_recognition_models").submodule_search_locations[0]
     network = dlib.face_recognition_model_v1(
         f"{model}/models/dlib_face_recognition_resnet_model_v1.dat"
     )
     expected = torch.tensor(list(network.compute_face_descriptor(np.array(astronaut), shape)))
-    found = evaluate.embed(images.from_pil(crop)[None])
+    found = identity.embed(images.from_pil(crop)[None])
     assert found.shape == (1, 128)
     assert (found[0] - expected).norm() < 0.35  # 0.6 parts one person from another
-    upside_down = evaluate.embed(images.from_pil(crop)[None].flip(2))
+    upside_down = identity.embed(images.from_pil(crop)[None].flip(2))
     assert (upside_down[0] - expected).norm() > 0.5
 
 
 # ---------------------------------------------------------------- the whole
 
-SIDE = 16
 
-
-@dataclass(frozen=True)
-class FlatJudge:
-    """Calls a face's mean red Smiling, its green Male, its blue Young; and red Bald, unjudged."""
-
-    names = ("Smiling", "Male", "Young", "Bald")
-    judged = ("Smiling", "Male", "Young")
-    reference = random(64, 3).half()
-    # Red and blue go together in life.
-    correlation = torch.eye(4) + 0.6 * torch.tensor(
-        [[0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    )
-
-    def see(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        colours = x.mean(dim=(2, 3))
-        return colours[:, [0, 1, 2, 0]], colours
-
-
-class FlatEditor:
-    """z is the face's colour. Smiling adds 0.5 to red and spills 0.3 on green and 0.9 on blue."""
-
-    config = SimpleNamespace(latent_dim=3, resolution=SIDE)
-    attributes = (SimpleNamespace(name="Smiling"), SimpleNamespace(name="Bald"))
-
-    def encoder(self, x: Tensor) -> tuple[Tensor, None]:
-        return x.mean(dim=(2, 3)), None
-
-    def decode(self, z: Tensor) -> Tensor:
-        return z.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
-
-    def direction(self, settings: dict[str, float]) -> Tensor:
-        return sum(settings.values()) * torch.tensor([0.5, 0.3, 0.9])
-
-    def draw(self, n: int, truncation: float, seed: int) -> Tensor:
-        assert truncation == 1
-        return random(n, 3, seed=seed)
-
-
-@pytest.fixture(scope="module")
-def flat_faces() -> FaceSet:
-    """40 faces of 20 people: red -0.75 or above 0, green -0.4 or -0.1 in turn, blue -0.5."""
-    number = torch.arange(40)
-    red = torch.where(number < 30, -0.75, 0.5)
-    green = torch.where(number % 2 == 0, -0.4, -0.1)
-    x = torch.stack([red, green, torch.full((40,), -0.5)], dim=1)
-    pixels = images.to_uint8(x.view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE)).contiguous()
-    attributes = torch.ones(40, 4, dtype=torch.int8)
-    attributes[36:] = 0
-    return FaceSet(
-        images=pixels,
-        attributes=attributes,
-        identity=(number // 2).int(),
-        split=torch.full((40,), 2, dtype=torch.uint8),
-        attribute_names=FlatJudge.names,
-    )
+@pytest.fixture(scope="module", name="flat_faces")
+def _flat_faces():
+    return flat_faces()
 
 
 @pytest.fixture(scope="module")
@@ -304,32 +242,12 @@ def test_the_planted_direction_gives_the_planted_numbers(report, mode):
     assert bald["judged"] is False and bald["strengths"]["2"]["effect"] is None
 
 
-def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
-    photograph = torch.zeros(1, 3, SIDE, SIDE)
-    photograph[:, 0] = 0.2  # the reconstruction misses it
-    z = torch.tensor([[0.0, 0.1, 0.5]])
-    shift = torch.tensor([0.3, 0.0, 2.0])
-    editor = FlatEditor()
-    pictures = (photograph, z, editor.decode(z))
-    pure = evaluate._judged_edit(editor, FlatJudge(), shift, True, *pictures)
-    pasted = evaluate._judged_edit(editor, FlatJudge(), shift, False, *pictures)
-    torch.testing.assert_close(pure, torch.tensor([[0.3, 0.1, 2.5, 0.3]]))
-    torch.testing.assert_close(pasted, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
-
-
 def test_an_attribute_that_nobody_lacks_is_left_open(flat_faces):
     smiling = replace(flat_faces, images=torch.full_like(flat_faces.images, 200))
     found = evaluate.evaluate(FlatEditor(), smiling, FlatJudge(), Options(samples=10))
     strengths = found["editing"]["photograph"]["attributes"]["Smiling"]["strengths"]
     assert strengths["1"]["effect"] == {"value": None, "low": None, "high": None, "count": 0}
     assert "–" in tables(found)
-
-
-def test_bystanders_are_judged_others_that_do_not_go_with_the_target():
-    critic = FlatJudge()
-    assert bystanders(critic, 0).tolist() == [False, True, False, False]
-    assert bystanders(critic, 1).tolist() == [True, False, True, False]
-    assert bystanders(critic, 3).tolist() == [True, True, True, False]
 
 
 def test_distances_are_those_of_the_features(report):
@@ -346,6 +264,77 @@ def test_distances_are_those_of_the_features(report):
     assert near["frechet"]["value"] == pytest.approx(far["frechet"]["value"])
 
 
+def test_groups_are_the_two_sides_of_a_label(flat_faces):
+    labels = flat_faces.attributes.clone()
+    labels[:30, 1] = -1
+    faces = replace(flat_faces, attributes=labels)
+    options = Options(faces=40, samples=10, strengths=(2.0,))
+    groups = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options)["groups"]
+    # Everybody is Young; the 30 who are not Male lack Smiling, and two steps give it to them.
+    assert groups["not Male"]["psnr"]["count"] == 30 and groups["Male"]["psnr"]["count"] == 6
+    assert "not Young" not in groups
+    assert groups["not Male"]["effect"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 30}
+    assert groups["Male"]["effect"]["count"] == 0
+    assert "not Male" in tables(evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options))
+
+
+def test_vectors_are_compared_with_plain_differences_at_the_same_effect(flat_faces, monkeypatch):
+    monkeypatch.setattr(effects, "POSITIVES", 4)
+    labels = torch.where(images.to_float(flat_faces.images).mean(dim=(2, 3)) > 0, 1, -1)
+    labels = torch.cat([labels, labels[:, :1]], dim=1).to(torch.int8)
+    faces = replace(flat_faces, attributes=labels)
+    # In training whoever smiles is far greener, so the plain difference turns all green at once.
+    colour = images.to_float(faces.images).mean(dim=(2, 3))
+    colour[:, 1] = torch.where(colour[:, 0] > 0, 0.9, -0.9)
+    pixels = images.to_uint8(colour.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE))
+    train = replace(faces, images=pixels)
+    options = Options(faces=40, samples=10, strengths=(2.0,))
+    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options, train)
+    smiling = found["matched"]["attributes"]["Smiling"]
+    # 85 % of the faces turn at 1.5 steps of 0.5; by then the spill of 0.3 has turned all green.
+    assert smiling["shipped"]["strength"] == pytest.approx(1.5, abs=0.1)
+    assert smiling["plain"]["leakage"]["value"] == pytest.approx(1, abs=0.1)
+    expected = smiling["shipped"]["leakage"]["value"] / smiling["plain"]["leakage"]["value"]
+    assert found["matched"]["ratio"]["value"] == pytest.approx(expected)
+    assert "ratio" in tables(found)
+
+
+def test_a_face_built_from_its_labels_is_read_back(flat_faces):
+    signs = torch.tensor([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)]).repeat(
+        5, 1
+    )
+    pixels = images.to_uint8((0.5 * signs).view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE))
+    labels = torch.cat([signs, signs[:, :1]], dim=1).to(torch.int8)
+    faces = replace(flat_faces, images=pixels.contiguous(), attributes=labels)
+    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), Options(samples=10), faces)
+    similarity = found["similarity"]
+    assert similarity["from labels"]["cosine"]["value"] > 0.99
+    # Every verdict is about tanh(2 · ±1), 0.04 away from its label.
+    assert similarity["photographs"]["squared error"]["value"] < 0.01
+    turned = replace(faces, attributes=-labels)
+    found = evaluate.evaluate(FlatEditor(), turned, FlatJudge(), Options(samples=10), faces)
+    assert found["similarity"]["from labels"]["cosine"]["value"] > 0.99  # as asked for
+    assert found["similarity"]["photographs"]["cosine"]["value"] < -0.99
+
+
+def test_a_model_without_encoder_is_measured_by_its_samples(flat_faces, report, tmp_path):
+    class Drawer(FlatEditor):
+        encoder = None
+
+    found = evaluate.evaluate(Drawer(), flat_faces, FlatJudge(), Options(samples=50))
+    assert set(found) == {"distance"}
+    assert found["distance"]["samples"] == report["distance"]["samples"]
+    assert "samples" in tables(found)
+    evaluate.write(found, tmp_path / "gan.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["gan.json"]
+
+
+def test_charts_lie_beside_the_numbers(report, tmp_path):
+    evaluate.write(report, tmp_path / "e.json")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"e.json", "e-reconstruction.svg", "e-photograph.svg"}
+
+
 def test_the_report_is_strict_json_and_readable(report):
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     text = tables(report)
@@ -360,7 +349,7 @@ def test_the_same_seed_gives_the_same_report(report, flat_faces):
 
 
 def test_identity_takes_one_face_of_each_person(flat_faces, monkeypatch):
-    monkeypatch.setattr(evaluate, "embed", lambda x: x.mean(dim=(2, 3)))
+    monkeypatch.setattr(identity, "embed", lambda x: x.mean(dim=(2, 3)))
     colours = random(40, 3).clamp(-1, 1).view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
     faces = replace(flat_faces, images=images.to_uint8(colours).contiguous())
     options = Options(faces=1, samples=10, strengths=(1.0,), identity=True)

@@ -6,11 +6,10 @@ import threading
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from vaegan import files, images, judge
 from vaegan.data import FaceSet
-from vaegan.judge import Judge, JudgeError, balanced_accuracy, best_threshold, fit_head, mapped
+from vaegan.judge import Judge, JudgeError, balanced_accuracy, best_threshold, mapped
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +50,6 @@ def test_the_threshold_lies_between_the_sides_however_rare_one_is():
     assert best_threshold(scores[known], labels[known]) == pytest.approx(1, abs=0.05)
     # The unknown widen the range of candidates and change nothing else.
     assert -1 < best_threshold(scores, labels) < 3
-
-
-def test_the_head_weighs_both_sides_alike_and_leaves_out_the_unknown():
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.cat([torch.ones(200), -torch.ones(1800), torch.zeros(500)])
-    # The second attribute is the first turned round; the third input means nothing.
-    direction = torch.tensor([1.0, 2.0, 0.0]) / 5**0.5
-    inputs = torch.randn(2500, 3, generator=generator) + labels.unsqueeze(1) * direction
-    inputs[2000:] += 100
-    weight, bias = fit_head(inputs, torch.stack([labels, -labels], dim=1))
-    # The classes are N(±direction, I): the best boundary passes through 0, along direction.
-    assert F.cosine_similarity(weight[0], direction, dim=0) > 0.99
-    assert abs(bias[0] / weight[0].norm()) < 0.1
-    torch.testing.assert_close(weight[1], -weight[0], rtol=1e-3, atol=1e-4)
 
 
 def test_mapped_keeps_the_order_and_gives_the_threads_back():

@@ -7,15 +7,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
-    {"config", "losses", "images", "files", "distributed", "latents"},
-    {"video", "networks", "align", "augment", "blend", "eigenfaces", "refine"},
+    {"config", "losses", "images", "files", "distributed", "latents", "metrics", "tables"},
+    {"networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
+    {"refine", "tuning", "video"},
     {"models", "data", "face", "settings"},
     {"checkpoint", "view"},
     {"attributes", "hub", "judge"},
     {"custom"},
     {"editor"},
+    {"leakage"},
+    {"effects", "identity"},
     {"evaluate"},
-    {"card"},
+    {"select", "card"},
     {"trainer", "edit", "morph", "space"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vaegan import files
-from vaegan.evaluate import tables
+from vaegan.tables import tables
 
 FRONT = """---
 library_name: pytorch

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,11 @@ class FaceNotFound(ValueError):
 
 @dataclass(frozen=True)
 class Attribute:
-    """A slider. `name` is CelebA's key; `low` and `high` are in slider units."""
+    """A slider. `name` is CelebA's key; `low` and `high` are in slider units.
+
+    measured: what it did at +2 to people it had not seen, if that is known (`vaegan.select`):
+        `effect` and `leakage`, shares; `moves`, {other attribute: share that it turned over}
+    """
 
     name: str
     label: str
@@ -53,6 +58,7 @@ class Attribute:
     low: float = -LIMIT
     high: float = LIMIT
     step: float = 0.1
+    measured: dict[str, Any] | None = None
 
 
 class Editor:
@@ -69,8 +75,9 @@ class Editor:
         self.prior_cholesky = snapshot.prior_cholesky
         self.vectors = vectors
         known = vectors.names if vectors else ()
+        measured = dict(zip(known, vectors.measured, strict=False)) if vectors else {}
         self.attributes: tuple[Attribute, ...] = tuple(
-            Attribute(key, slider.label, slider.group)
+            Attribute(key, slider.label, slider.group, measured=measured.get(key))
             for key, slider in SLIDERS.items()
             if key in known
         )

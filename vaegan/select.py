@@ -1,0 +1,429 @@
+"""The attribute vectors that ship: every method compared, the one that leaks least kept.
+
+    python -m vaegan.select MODEL --data SET --judge FILE
+
+For each attribute, directions of all methods (`vaegan.directions`, and those tuned through the
+decoder, `vaegan.tuning`) are brought to the same effect on validation people, where the judge
+counts what else they change (`vaegan.leakage`). The winner is written with what it did at +2.
+Its slider's unit may only shrink from the distance between the class means, until +2 has the same
+effect everywhere. Test people take no part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vaegan import attributes, checkpoint, data, directions, files, images, judge, leakage, tuning
+from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
+from vaegan.data import FaceSet
+from vaegan.editor import Editor
+from vaegan.evaluate import positive, prepare_judge
+from vaegan.judge import Judge, JudgeError
+from vaegan.leakage import Known
+
+TUNED, LEARNED = "tuned through the decoder", "learned in training"
+CONDITIONED = "difference of means, conditioned"
+PLAIN = "difference of means"
+UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
+STRENGTH = 2.0  # slider position that is measured
+AIM = 0.95  # effect there that units shrink to
+SHOWN = 0.5  # effect there below which an attribute is not offered …
+# … but for these, which a face editor cannot be without:
+KEPT = (
+    "Smiling",
+    "Mouth_Slightly_Open",
+    "High_Cheekbones",
+    "Eyeglasses",
+    "Male",
+    "Young",
+    "Blond_Hair",
+    "Black_Hair",
+    "Brown_Hair",
+    "Bangs",
+    "Wavy_Hair",
+    "Receding_Hairline",
+    "Heavy_Makeup",
+    "Wearing_Lipstick",
+    "No_Beard",
+    "Bushy_Eyebrows",
+)
+READ = 0.8  # balanced accuracy from which on the tuning's own classifier is listened to
+CONDITIONS = 4  # other attributes that a difference of means is projected off
+
+
+@dataclass(frozen=True)
+class Options:
+    """faces: for each attribute. steps: of tuning; 0 leaves it out."""
+
+    faces: int = 100
+    steps: int = 500
+    epochs: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labelled training people, in the judge's order of attributes.
+
+    pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns
+    """
+
+    pixels: Tensor
+    mu: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+
+def select(
+    editor: Editor, model: str, faces: FaceSet, critic: Judge, options: Options
+) -> tuple[AttributeVectors, dict[str, Any]]:
+    """The best vectors, and the table of all methods.
+
+    Args:
+        model: SHA-256 of the weights.
+
+    Raises:
+        VectorError: no encoder, or no labels.
+    """
+    if editor.encoder is None:
+        raise VectorError("A GAN has no encoder, so photographs give it no vectors.")
+    train, validation = (faces.subset(part).labelled() for part in ("train", "validation"))
+    if not (len(train) and len(validation)):
+        raise VectorError("Vectors need labelled faces in both training and validation part.")
+    plain = attributes.compute(editor.encoder, faces, model)
+    columns = [train.attribute_names.index(name) for name in plain.names]
+    mu = attributes.encode_all(editor.encoder, train)
+    people = Labelled(train.images, mu, train.attributes[:, columns], plain.names)
+    candidates = candidate_directions(editor, people, validation, columns, options)
+    known = leakage.know(editor, critic, validation)
+
+    table, rows = {}, []
+    sliders = [name for name in SLIDERS if name in plain.names and name in critic.names]
+    for name in tqdm(plain.names, desc="comparing", disable=None):
+        index = plain.names.index(name)
+        longest = _length(plain.vectors[index], mu)
+        own = {method: found[index] for method, found in candidates.items() if found[index].any()}
+        if name not in sliders:
+            rows.append((own[UNMEASURED], 1.0, UNMEASURED, None))
+            continue
+        compared = compare(editor, critic, known, name, own, options)
+        table[name] = compared
+        method = winner(compared, {key: _length(v, mu) for key, v in own.items()}, longest)
+        enough = compare(editor, critic, known, name, {method: own[method]}, options, AIM)[method]
+        vector, unit = _in_units(own[method], enough, longest, mu)
+        measured = measure(editor, critic, known, name, unit * vector, options)
+        if measured["effect"] < SHOWN and name not in KEPT:
+            rows.append(None)
+            continue
+        rows.append((vector, unit, method, measured))
+    kept = [index for index, row in enumerate(rows) if row is not None]
+    chosen = AttributeVectors(
+        names=tuple(plain.names[index] for index in kept),
+        vectors=torch.stack([rows[index][0] for index in kept]),
+        units=torch.tensor([rows[index][1] for index in kept]),
+        counts=tuple(plain.counts[index] for index in kept),
+        method="the one that leaks least on validation people, for each attribute",
+        dataset=faces.fingerprint,
+        model=model,
+        methods=tuple(rows[index][2] for index in kept),
+        measured=tuple(rows[index][3] for index in kept),
+    )
+    return chosen, table
+
+
+# ---------------------------------------------------------------- candidates
+
+
+def candidate_directions(
+    editor: Editor, people: Labelled, validation: FaceSet, columns: list[int], options: Options
+) -> dict[str, Tensor]:
+    """By method, (A, D) as long as the way between the class means; tuned ones as long as needed.
+
+    A row is 0 where a method has no direction for the attribute.
+    """
+    mu, labels = people.mu, people.labels
+    found = {
+        name: directions.to_class_means(method(mu, labels), mu, labels)
+        for name, method in directions.METHODS.items()
+    }
+    found[CONDITIONED] = directions.to_class_means(
+        _conditioned(found[PLAIN], mu, labels), mu, labels
+    )
+    learned = getattr(editor.decoder, "directions", None)
+    if learned is not None and len(learned):
+        found[LEARNED] = _spread(
+            learned.detach(), list(map(people.names.index, editor.config.attributes)), len(labels.T)
+        )
+    if options.steps:
+        start = found.get(LEARNED)
+        begin = found["least squares"] if start is None else start
+        begin = torch.where(begin.any(dim=1, keepdim=True), begin, found["least squares"])
+        found[TUNED] = _tuned(editor, people, validation, columns, STRENGTH * begin, options)
+    return found
+
+
+def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
+    spread = torch.zeros(count, rows.shape[1])
+    spread[places] = rows
+    return spread
+
+
+def _conditioned(plain: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
+    """Each difference of means less the attributes that its labels go with most.
+
+    Those beyond `leakage.CORRELATED` are left in: they belong to it.
+    """
+    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
+    rows = []
+    for index, row in enumerate(plain):
+        others = correlation[index].masked_fill(correlation[index] > leakage.CORRELATED, 0)
+        chosen = others.topk(min(CONDITIONS, len(others))).indices
+        chosen = chosen[plain[chosen].any(dim=1) & (chosen != index)]
+        rows.append(directions.conditioned(row[None], plain[chosen], mu)[0] if len(chosen) else row)
+    return torch.stack(rows)
+
+
+def _tuned(
+    editor: Editor,
+    people: Labelled,
+    validation: FaceSet,
+    columns: list[int],
+    begin: Tensor,
+    options: Options,
+) -> Tensor:
+    """(A, D), half of what makes most faces show the attribute; 0 where there is no slider."""
+    names, labels = people.names, people.labels
+    r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
+    classifier = tuning.train_classifier(
+        torch.cat([people.pixels, r]), labels.repeat(2, 1), options.epochs, options.seed
+    )
+
+    @torch.no_grad()
+    def seen(pixels: Tensor) -> Tensor:
+        return judge.mapped(lambda part: classifier(images.to_float(part)), pixels)
+
+    on_validation, known = seen(validation.images), validation.attributes[:, columns]
+    thresholds = torch.tensor(
+        [
+            judge.best_threshold(score, label)
+            for score, label in zip(on_validation.T, known.T, strict=True)
+        ]
+    )
+    accuracy = judge.balanced_accuracy(on_validation > thresholds, known).nan_to_num()
+    seen_x, seen_r = seen(people.pixels) - thresholds, seen(r) - thresholds
+    deviations = seen_x.std(dim=0).clamp_min(1e-6)
+    faces = tuning.Faces(people.pixels, people.mu, r, seen_x / deviations, seen_r / deviations)
+
+    targets = torch.tensor(
+        [
+            index
+            for index, name in enumerate(names)
+            if name in SLIDERS and (faces.seen_x[:, index] < 0).any() and begin[index].any()
+            and (faces.seen_r[:, index] < 0).any()
+        ]
+    )  # fmt: skip
+    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
+    others = ((correlation[targets] <= leakage.CORRELATED) & (accuracy >= READ)).float()
+    others[torch.arange(len(targets)), targets] = 0
+    tuned = tuning.tune(
+        begin[targets],
+        editor.decoder,
+        lambda x: (classifier(x) - thresholds) / deviations,
+        faces,
+        targets,
+        others,
+        steps=options.steps,
+        seed=options.seed,
+    )
+    return _spread(tuned / STRENGTH, targets.tolist(), len(names))
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def compare(
+    editor: Editor,
+    critic: Judge,
+    known: Known,
+    name: str,
+    candidates: dict[str, Tensor],
+    options: Options,
+    goal: float = leakage.GOAL,
+) -> dict[str, dict[str, float] | None]:
+    """By method: how many times it flips `goal` of the faces that lack `name`, and leakage there.
+
+    None where a method does not get there.
+    """
+    target = critic.names.index(name)
+    few = known.rows(leakage.lacking(known.seen_r, target, options.faces, options.seed))
+    compared: dict[str, dict[str, float] | None] = {}
+    for method, direction in candidates.items():
+        found = leakage.at_same_effect(editor, critic, few, target, direction, goal)
+        compared[method] = found and {
+            "strength": round(found[0], 3),
+            "leakage": round(_leakage(found[1]), 4),
+        }
+    return compared
+
+
+def winner(
+    compared: dict[str, dict[str, float] | None], lengths: dict[str, float], longest: float
+) -> str:
+    """The method that leaks least among those that have the effect at +2.
+
+    Args:
+        lengths: of one unit of each method; longest: of one unit of a slider.
+    """
+    reached = {
+        method: (found["strength"] * lengths[method] > STRENGTH * longest, found["leakage"])
+        for method, found in compared.items()
+        if found is not None
+    }
+    return min(reached, key=reached.__getitem__, default=PLAIN)
+
+
+def _in_units(
+    vector: Tensor, found: dict[str, float] | None, longest: float, mu: Tensor
+) -> tuple[Tensor, float]:
+    """The vector as long as the class means lie apart, and the unit that shrinks it."""
+    length = _length(vector, mu)
+    if found is None or not length:
+        return vector, 1.0
+    scaled = vector * (longest / length)
+    return scaled, min(1.0, found["strength"] * length / longest / STRENGTH)
+
+
+def measure(
+    editor: Editor, critic: Judge, known: Known, name: str, step: Tensor, options: Options
+) -> dict[str, Any]:
+    """What the slider at +2 does to validation people, in shares.
+
+    Args:
+        step: (D,), what one unit of the slider adds.
+    """
+    target = critic.names.index(name)
+    others = leakage.bystanders(critic, target)
+    measured: dict[str, Any] = {"strength": STRENGTH, "judged": name in critic.judged}
+    for pure, seen in ((True, known.seen_r), (False, known.seen_x)):
+        rows = leakage.lacking(seen, target, 2 * options.faces, options.seed)
+        few, before = known.rows(rows), seen[rows]
+        after = leakage.scores_after(editor, critic, few, STRENGTH * step, pure)
+        parts = leakage.verdicts(before, after, target, others)
+        numbers = {
+            "effect": round(float(parts[:, 0, 0].mean()), 3) if len(rows) else 0.0,
+            "leakage": round(_leakage(parts), 3) if len(rows) else 0.0,
+        }
+        if not pure:
+            measured["photograph"] = numbers
+            continue
+        turned = ((before > 0) != (after > 0)).float().mean(dim=0)
+        turned[target] = 0
+        for index, other in enumerate(critic.names):
+            turned[index] *= other in critic.judged
+        most = turned.topk(min(3, len(turned)))
+        measured |= numbers | {
+            "faces": len(rows),
+            "moves": {
+                critic.names[index]: round(share, 3)
+                for share, index in zip(most.values.tolist(), most.indices.tolist(), strict=True)
+                if share
+            },
+        }
+    return measured
+
+
+def _leakage(parts: Tensor) -> float:
+    return float(parts[:, 2, 0].sum() / parts[:, 2, 1].sum().clamp_min(1e-9))
+
+
+def _length(vector: Tensor, mu: Tensor) -> float:
+    """In deviations of the latents."""
+    return float((vector / mu.std(dim=0).clamp_min(1e-6)).norm())
+
+
+# ---------------------------------------------------------------- table and command line
+
+
+def averages(table: dict[str, Any], judged: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """By method: mean leakage over the attributes that the judge knows, and how many it reached.
+
+    An attribute that a method cannot bring to the effect counts as the plain difference's leakage
+    would: doing nothing must not pay. Where that does not get there either, it is left out.
+    """
+    rows = {name: row for name, row in table.items() if name in judged and row.get(PLAIN)}
+    found: dict[str, dict[str, float]] = {}
+    for method in dict.fromkeys(method for row in rows.values() for method in row):
+        leaks = [(row.get(method) or row[PLAIN])["leakage"] for row in rows.values()]
+        found[method] = {
+            "leakage": round(sum(leaks) / len(leaks), 4),
+            "reached": sum(row.get(method) is not None for row in rows.values()),
+            "attributes": len(rows),
+        }
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vaegan.select",
+        description="Computes attribute vectors by all methods and keeps those that leak least.",
+    )
+    add = parser.add_argument
+    add("model", type=Path, help="the model's folder")
+    add("--data", required=True, metavar="SET", help="a prepared face set with labels")
+    add("--judge", type=Path, metavar="FILE", help="keeps the judge from one run to the next")
+    add("--out", type=Path, help="the .safetensors to write; by default in the model's folder")
+    add("--table", type=Path, metavar="FILE", help="where the comparison of all methods goes, JSON")
+    add("--faces", type=positive, default=100, help="validation faces per attribute (%(default)s)")
+    add("--steps", type=int, default=500, help="of tuning through the decoder; 0: none")
+    add("--seed", type=int, default=0)
+    flags = parser.parse_args(arguments)
+    try:
+        snapshot = checkpoint.load_snapshot(flags.model)
+        faces = data.load(flags.data, resolution=snapshot.config.resolution)
+        critic = prepare_judge(flags.judge, faces)
+        options = Options(flags.faces, flags.steps, seed=flags.seed)
+        editor = Editor(snapshot, None, str(flags.model))
+        vectors, table = select(editor, snapshot.sha256, faces, critic, options)
+        out = flags.out or flags.model / "attributes.safetensors"
+        attributes.save(vectors, out)
+        summary = averages(table, critic.judged)
+        if flags.table is not None:
+            files.write_json(
+                flags.table,
+                {
+                    "model": snapshot.sha256,
+                    "data": faces.fingerprint,
+                    "goal": leakage.GOAL,
+                    "faces": flags.faces,
+                    "chosen": dict(zip(vectors.names, vectors.methods, strict=True)),
+                    "average": summary,
+                    "attributes": table,
+                },
+            )
+    except (
+        VectorError,
+        JudgeError,
+        data.DataError,
+        files.FileError,
+        checkpoint.SnapshotError,
+    ) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"Leakage at {leakage.GOAL:.0%} effect, validation people, by method:")
+    for method, row in sorted(summary.items(), key=lambda item: item[1]["leakage"]):
+        reached = f"{row['reached']} of {row['attributes']} attributes"
+        print(f"  {method:32}{row['leakage']:7.1%}   reaches it on {reached}")
+    print(f"{len(vectors.names)} attribute vectors are in {out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
