@@ -23,7 +23,8 @@ from page.widgets import (
     tools,
     uploader,
 )
-from vaegan.editor import Editor
+from vaegan.attributes import SLIDERS
+from vaegan.editor import Attribute, Editor
 from vaegan.settings import Settings
 
 
@@ -142,7 +143,7 @@ def more_tools(editor: Editor) -> More:
 
 def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
     """One slider an attribute, in the editor's order, which keeps groups together; what to hold."""
-    search()
+    search({a.name: hint(a) for a in editor.attributes if a.measured})
     sliders = []
     groups = dict.fromkeys(attribute.group for attribute in editor.attributes)
     for group in groups:
@@ -169,6 +170,18 @@ def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
             "something else.",
         )  # fmt: skip
     return sliders, hold
+
+
+def hint(attribute: Attribute) -> str:
+    """What a slider was measured to do, and what else it tends to change."""
+    measured = attribute.measured
+    effect = f"shows on {measured['effect']:.0%} of faces and " if measured["judged"] else ""
+    others = [
+        f"{SLIDERS[name].label if name in SLIDERS else name.replace('_', ' ')} ({share:.0%})"
+        for name, share in measured["moves"].items()
+    ]
+    most = f", most often {', '.join(others)}" if others else ""
+    return f"At 2 it {effect}turns over {measured['leakage']:.0%} of what else there is{most}."
 
 
 WHAT_TEXTURE_IS = """

@@ -51,9 +51,9 @@ def tools() -> gr.HTML:
     return html(TOOLS, script("tools"), "tools")
 
 
-def search() -> gr.HTML:
-    """A field that finds sliders by their names."""
-    return html(SEARCH, script("search"), "search")
+def search(hints: dict[str, str]) -> gr.HTML:
+    """A field that finds sliders by their names; hints: {attribute: what hovering tells of it}."""
+    return html(SEARCH, script("search"), "search", value=hints)
 
 
 def framer() -> gr.HTML:

@@ -284,3 +284,17 @@ def test_frames_come_by_a_route_of_their_own(client, editor, astronaut):
     assert ask("stage", b" " * 50_000) == (413, "")
     for name in ("tools", "reconstruction", "nowhere"):
         assert ask(name, json.dumps(wish).encode()) == (404, ""), name
+
+
+def test_a_slider_tells_what_it_was_measured_to_do():
+    from page.edit_layout import hint
+    from vaegan.editor import Attribute
+
+    measured = {"judged": True, "effect": 0.93, "leakage": 0.06, "moves": {"Heavy_Makeup": 0.2}}
+    smile = Attribute("Smiling", "Smiling", "Expression", measured=measured)
+    assert hint(smile) == (
+        "At 2 it shows on 93% of faces and turns over 6% of what else there is, "
+        "most often Makeup (20%)."
+    )
+    unread = Attribute("Young", "Young", "Age", measured={**measured, "judged": False, "moves": {}})
+    assert hint(unread) == "At 2 it turns over 6% of what else there is."
