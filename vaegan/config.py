@@ -63,7 +63,7 @@ class ModelConfig(_Config):
     model: str = "vaegan"
     resolution: int = 64
     latent_dim: int = 256
-    eigenface_side: int = 32  # of the pictures that the linear paths see; 0: no linear paths
+    eigenface_side: int = 0  # of the pictures that linear paths see, such as 32; 0: no such paths
     attributes: tuple[str, ...] = ()  # that the discriminator names and the decoder edits
 
     encoder_widths: tuple[int, ...] = (32, 64, 160, 320)
@@ -113,19 +113,19 @@ class TrainConfig(_Config):
     learning_rate: float = 3e-4
     beta1: float = 0.5
     beta2: float = 0.99
-    decay_start: float = 0.6  # share of the steps after which the rate falls (cosine) …
+    decay_start: float = 0.5  # share of the steps after which the rate falls (cosine) …
     decay_floor: float = 0.05  # … to this share of itself at the last step
     clip_norm: float = 10.0  # 0: no clipping
     ema_decay: float = 0.999
 
-    pixel_weight: float = 12.0
+    pixel_weight: float = 8.0
     feature_weight: float = 4.0
     feature_norm: str = "relative"  # "relative" (L1 over its own mean) | "gaussian" (the paper's)
     adversarial_weight: float = 0.4
     adversarial: str = "hinge"  # "hinge" | "bce"
-    adversary_start: int = 0  # steps as a plain VAE before the discriminator joins
+    adversary_start: int = 2000  # steps as a plain VAE before the discriminator joins
     kl_weight: float = 0.001
-    kl_warmup: int = 0  # steps over which the KL's weight rises from 0
+    kl_warmup: int = 2000  # steps over which the KL's weight rises from 0
     gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
@@ -154,7 +154,6 @@ class TrainConfig(_Config):
 
 LARSEN_2016_MODEL = ModelConfig(
     latent_dim=128,
-    eigenface_side=0,
     encoder_widths=(64, 128, 256),
     encoder_kernels=(5, 5, 5),
     encoder_hidden=2048,
