@@ -251,6 +251,7 @@ def test_a_face_that_is_not_found_is_framed_by_hand(page, tmp_path):
     page.mouse.up()
     placed, photo = square.bounding_box(), page.locator("#framer .photo").bounding_box()
     click(page, "Edit the face in this frame")
+    expect(page.locator("#stage img")).to_be_visible()
     shown = pixels(settled(page))
     scale = 512 / photo["width"]
     left, top = ((placed[axis] - photo[axis]) * scale for axis in "xy")
