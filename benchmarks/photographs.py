@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         for strength in flags.strengths:
             lines = [
                 edited_photograph(editor, judge, face, name, strength, score < 0)
-                for face, score in zip(tqdm(faces, leave=False), before, strict=True)
+                for face, score in zip(tqdm(faces, leave=False, disable=None), before, strict=True)
             ]
             flips = [flipped for flipped, _, _ in lines if flipped is not None]
             share = f"{sum(flips)}/{len(flips)} = {100 * np.mean(flips):.0f} %" if flips else "–"

@@ -104,8 +104,9 @@ adds some of such a direction to z; then the decoder draws the face again.
 
 **Why is the reconstruction softer than the photograph?** All it knows of your face are those few
 numbers, and it draws them at a small size. Pores, single hairs and the background do not fit in.
-So the edit is laid over your photograph, which keeps its own texture; *Texture: Decoder* shows
-what the network alone makes of it. Press and hold the large picture to see the face as it was.
+So the edit is laid over your photograph, which keeps its own texture; *Texture* at 0, under *More*,
+shows what the network alone makes of it. Press and hold the large picture to see the face as it
+was. *Hold* keeps what you tick as it is while you change something else.
 
 **What it gets wrong.** It learned from portraits of celebrities, and repeats what is common among
 them: a slider moves more than its name says (eyeglasses add age), and faces unlike those come out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -97,7 +97,8 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
         return {
             sitting: state,
             unframed: None,
-            result.stage: {**remember(state), "face": state.id, "before": before},
+            result.stage: {**remember(state), "face": state.id, "before": before,
+                           "start": asdict(state.edits[state.index])},
             source.photo: None,
             source.note: state.face.warning,
             source.framing: gr.Column(visible=False),
@@ -108,7 +109,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
                 gr.Radio(value=FACE, interactive=False),
             result.save_face: gr.Button(interactive=True),
             result.save_photo: gr.Button(interactive=photographed),
-            more.refine: gr.Button(interactive=photographed),
+            more.bar: None,
+            more.stop: gr.Button(visible=False),
+            more.refine: gr.Button(visible=True, interactive=photographed),
             more.copy: gr.Button(visible=many),
             more.strip: [],
             more.strip_of: None,
@@ -154,10 +157,13 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     def use_frame(
         event: gr.EventData, photo: Image.Image | None, state: Sitting | None, *values: Any
     ) -> Updates:
-        if photo is None:
-            return gr.skip()
-        with turn:
-            face = editor.open(photo, box=tuple(map(float, event.box)))
+        if photo is None or not event.box:  # forgotten, or given up
+            return {unframed: None, source.framing: gr.Column(visible=False)}
+        try:
+            with turn:
+                face = editor.open(photo, box=tuple(map(float, event.box)))
+        except ModelNotFound as error:
+            return {source.note: str(error)}
         if state is None or photo is not state.face.photo:
             return show_first((face,))
         # One more face of the photograph that is open already.
@@ -209,9 +215,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
             return gr.skip()
         settings = read(*values)
         with turn:
-            state = state.setting(settings).replaced(editor, editor.apply(state.face, settings))
-        kept = replace(settings, sliders={})
-        return {**show(state), **put(kept)}
+            applied = editor.apply(state.face, settings)
+            state = state.replaced(editor, applied).setting(replace(settings, sliders={}))
+        return show(state)
 
     def refine(state: Sitting | None, *values: Any) -> Iterator[Updates]:
         if state is None or state.face.photo is None:
@@ -252,17 +258,6 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
         return {sliders[names.index(name)]: 2 * LIMIT * event.index / (STRIP - 1) - LIMIT}
 
     outputs = [sitting, unframed, *outputs_of(source, result), *positions]
-    opening = {"show_progress_on": result.stage, **SPIN}
-    # preprocess=False passes the file's path. Gradio would open the picture itself, and fail on
-    # odd ones in its own words.
-    source.photo.change(upload, source.photo, outputs, preprocess=False, **opening)
-    source.example.click(pick_example, None, outputs, **opening)
-    source.others.click(pick_other, [sitting, *positions], outputs, **opening)
-    source.frame.click(frame_another, sitting, outputs, **opening)
-    source.square.click(use_frame, [unframed, sitting, *positions], outputs, **opening)
-    more.apply.click(apply, [sitting, *positions], outputs, **opening)
-    more.copy.click(copy_to_all, [sitting, *positions], outputs, **opening)
-    more.load.upload(load_settings, more.load, [source.note, *positions], **QUICK)
     refining = [more.bar, more.stop, more.refine]
     running = more.refine.click(
         refine, [sitting, *positions],
@@ -271,10 +266,22 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     )  # fmt: skip
     # Only once it has ended, or its last report would show the bar again.
     more.stop.click(None, cancels=[running], **QUICK).then(end_refining, None, refining, **QUICK)
+    waiting = {"show_progress_on": result.stage, **SPIN}
+    opening = {"cancels": [running], **waiting}  # or a refined face would take the new one's place
+    # preprocess=False passes the file's path. Gradio would open the picture itself, and fail on
+    # odd ones in its own words.
+    source.photo.change(upload, source.photo, outputs, preprocess=False, **opening)
+    source.example.click(pick_example, None, outputs, **opening)
+    source.others.click(pick_other, [sitting, *positions], outputs, **opening)
+    source.frame.click(frame_another, sitting, outputs, **waiting)
+    source.square.click(use_frame, [unframed, sitting, *positions], outputs, **opening)
+    more.apply.click(apply, [sitting, *positions], outputs, **opening)
+    more.copy.click(copy_to_all, [sitting, *positions], outputs, **opening)
+    more.load.upload(load_settings, more.load, [source.note, *positions], **QUICK)
     more.strip_of.change(filmstrip, [more.strip_of, sitting, *positions], more.strip, **SPIN)
     more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
     for button, whole in ((result.save_face, False), (result.save_photo, True)):
-        button.click(partial(save, whole), [sitting, *positions], saved, **opening).then(
+        button.click(partial(save, whole), [sitting, *positions], saved, **waiting).then(
             None, saved, None, js=SAVE, **PRIVATE
         )
     more.keep.click(save_settings, positions, saved, **QUICK).then(

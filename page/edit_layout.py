@@ -78,8 +78,8 @@ def outputs_of(source: Source, result: Result) -> list[Any]:
     return [
         source.photo, source.note, source.several, source.others, source.frame, source.framing,
         source.square, source.aligned, source.reconstruction, result.stage, result.view,
-        result.save_face, result.save_photo, more.strip_of, more.strip, more.refine,
-        more.copy,
+        result.save_face, result.save_photo, more.strip_of, more.strip, more.bar,
+        more.stop, more.refine, more.copy,
     ]  # fmt: skip
 
 

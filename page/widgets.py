@@ -60,7 +60,7 @@ def framer() -> gr.HTML:
     """A photograph and a square to lay around a face.
 
     Its value is {"source": data URL, "width", "height"}, of the photograph; the listener of
-    `click` finds `box` in its event: left, top, right, bottom.
+    `click` finds `box` in its event: left, top, right, bottom; None for "never mind".
     """
     return html(FRAMER, script("framer"), "framer")
 
@@ -174,6 +174,7 @@ FRAMER = """
     aria-label="The frame: arrow keys move it, plus and minus size it"><i class="corner"></i></div>
 </div>
 <button type="button">Edit the face in this frame</button>
+<button type="button" class="quiet">Never mind</button>
 """
 BUTTONS = """
 {{#each value}}
@@ -195,8 +196,8 @@ watch("value", () => {
 PROGRESS = """
 const bar = element.querySelector("progress");
 watch("value", () => {
-    bar.hidden = props.value == null;
-    bar.value = props.value ?? 0;
+    bar.hidden = typeof props.value !== "number";
+    bar.value = Number(props.value);
 });
 """
 PICTURES = """

@@ -263,6 +263,21 @@ def test_small_dark_and_absent_faces(portrait):
     assert align.detect(Image.new("RGB", (5000, 16))) == []
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270, 50])
+def test_turned_faces_are_found_and_stand_upright_in_the_crop(portrait, face, degrees):
+    turned = portrait.rotate(degrees, expand=True, fillcolor="gray")
+    (found,) = align.detect(turned)
+    angle = np.deg2rad(degrees)  # counterclockwise, with y pointing down
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    expected = (face.landmarks - 256) @ matrix.T + np.divide(turned.size, 2)
+    assert np.abs(found.landmarks - expected).max() < 8
+    left, top, right, bottom = found.box
+    assert (expected >= [left, top]).all() and (expected <= [right, bottom]).all()
+    crop = align.align(turned, align.similarity(found.landmarks), 256)
+    (again,) = align.detect(crop)
+    assert np.abs(again.landmarks / 256 - align.CANONICAL).max() < 0.06
+
+
 def test_threads_agree(portrait, face):
     results = []
     threads = [

@@ -51,7 +51,7 @@ def test_between_the_edit_alone_loses_texture(edit, detail):
 @pytest.mark.parametrize("detail", [0.5, 0.7, 1.0])
 def test_without_an_edit_nothing_changes(edit, detail):
     x, r, _ = edit
-    for match in (False, True):
+    for match in (0, 0.5, 1):
         assert not change(Base(x, r), r.clone(), detail, match).any()
 
 
@@ -76,7 +76,7 @@ def test_matched_colours_are_the_photographs():
     r = torch.full((1, 3, 16, 16), 0.1)
     base = Base(x, r)
     assert (x + change(base, r + 0.4, 0.0)).mean() == pytest.approx(0.5, abs=1e-5)
-    assert (x + change(base, r + 0.4, 0.0, match=True)).mean() == pytest.approx(0.7, abs=1e-5)
+    assert (x + change(base, r + 0.4, 0.0, match=1)).mean() == pytest.approx(0.7, abs=1e-5)
 
 
 def test_detail_has_limits(edit):

@@ -52,7 +52,7 @@ class Base:
 
 
 @torch.inference_mode()
-def change(base: Base, edited: Tensor, detail: float, match: bool = False) -> Tensor:
+def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tensor:
     """What an edit adds to x: result − x, (1, 3, S, S).
 
     Written as up(E − R) − (1 − k) · (x − up(R)), so that it is 0 to the last bit where k is 1 and
@@ -61,18 +61,16 @@ def change(base: Base, edited: Tensor, detail: float, match: bool = False) -> Te
     Args:
         edited: E, (1, 3, R, R) in [-1, 1].
         detail: 0 to 1, see `keep`.
-        match: takes the photograph's colours where its texture is gone, for pasting.
+        match: 0 to 1, how far to take the photograph's colours where its texture is gone.
 
     Raises:
         ValueError: detail outside [0, 1].
     """
     size = base.x.shape[-1]
     difference = edited - base.reconstruction
-    result = enlarge(difference, size)  # at its own size, `difference` itself
-    if size == difference.shape[-1]:
-        result = result.clone()
+    result = enlarge(difference, size)
     if detail < 1:
-        lost = base.grain if match else base.texture
+        lost = torch.lerp(base.texture, base.grain, match) if match < 1 else base.grain
         result.addcmul_(enlarge(1 - keep(difference, detail), size), lost, value=-1)
     elif detail > 1:
         raise ValueError(f"detail lies between 0 and 1, not at {detail}")

@@ -260,7 +260,7 @@ class Editor:
                 blend.Base(x, face.reconstruction),
                 self.draw_edit(face, settings),
                 settings.detail,
-                match=True,
+                match=1,
             )
             levels = images.to_levels(change)
             photo = align.paste(photo, levels, face.matrix, settings.softness)

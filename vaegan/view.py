@@ -42,7 +42,9 @@ class FaceView:
         """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (size, size, 3)."""
         if self.base is None:
             return plain(edited, self.size)
-        change = blend.change(self.base, edited, settings.detail)
+        # The decoder alone at detail 0, the photograph's colours from 0.5 on.
+        match = min(1.0, 2 * settings.detail)
+        change = blend.change(self.base, edited, settings.detail, match)
         return images.add(self.face.crop, change)
 
 
@@ -78,7 +80,7 @@ class PhotoView:
         left, top, right, bottom = self.box
         result = self.picture.copy()
         if left < right and top < bottom:
-            change = blend.change(self.base, edited, settings.detail, match=True)
+            change = blend.change(self.base, edited, settings.detail, match=1)
             change *= torch.from_numpy(align.mask(change.shape[-1], settings.softness))
             change = F.grid_sample(change, self.grid, align_corners=False)
             inside = result[top:bottom, left:right]

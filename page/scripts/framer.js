@@ -56,5 +56,7 @@ square.addEventListener("keydown", (event) => {
     move();
     draw();
 });
-element.querySelector("button").addEventListener("click", () =>
+const [use, leave] = element.querySelectorAll("button");
+use.addEventListener("click", () =>
     trigger("click", { box: [left, top, left + side, top + side] }));
+leave.addEventListener("click", () => trigger("click", { box: null }));

@@ -69,6 +69,8 @@ const slide = () => figure.style.setProperty("--wipe", `${wipe.value}%`);
 wipe.addEventListener("input", (event) => { event.stopPropagation(); slide(); });
 stage.addEventListener("compare", compare);
 watch("value", () => {
-    stage.dataset.face = props.value?.face ?? "";  // the tools keep a history for each
+    // The tools keep a history for each face, and begin it here.
+    stage.dataset.start = JSON.stringify(props.value?.start ?? {});
+    stage.dataset.face = props.value?.face ?? "";
     showView();
 });

@@ -13,6 +13,14 @@ const position = () => JSON.stringify({
         [slider.id, Number(slider.querySelector("[type=range]").value)])),
     hold: ticks().filter((tick) => tick.checked).map((tick) => tick.name),
 });
+const start = () => {  // as the server set them: they may have been moved before anyone looked
+    const { sliders: places, hold, ...rest } = JSON.parse(stage.dataset.start);
+    const known = { ...places, ...rest };
+    return JSON.stringify({
+        sliders: Object.fromEntries(sliders().map(({ id }) => [id, known[id.slice(7)] ?? 0])),
+        hold: ticks().map((tick) => tick.name).filter((name) => hold.includes(name)),
+    });
+};
 const setValue = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
 const move = (text) => {
     const wanted = JSON.parse(text);
@@ -36,9 +44,9 @@ const show = () => {
 const settle = () => {
     clearTimeout(timer);
     const here = position();
-    if (stage.dataset.face !== face) {  // another face: its history begins here
-        [past, future, now, face] = [[], [], here, stage.dataset.face];
-    } else if (here !== now) {
+    const opened = stage.dataset.face || null;
+    if (opened !== face) [past, future, now, face] = [[], [], opened && start(), opened];
+    if (face && here !== now) {
         past.push(now);
         future = [];
         now = here;

@@ -111,6 +111,7 @@ def test_comparing_by_wipe_and_by_holding(page):
     assert source(page) == edited
 
 
+@pytest.mark.slow
 def test_settings_are_saved_and_put_onto_another_face(page, tmp_path):
     unedited = upload(page, ASTRONAUT)
     slider(page).fill("2")
@@ -184,6 +185,7 @@ def test_a_filmstrip_sets_its_slider(page):
     assert value(page) == 2
 
 
+@pytest.mark.slow
 def test_going_on_from_an_edit(page, tmp_path):
     unedited = upload(page, ASTRONAUT)
     slider(page).fill("2")
@@ -200,6 +202,7 @@ def test_going_on_from_an_edit(page, tmp_path):
     assert np.abs(whole - np.asarray(Image.open(ASTRONAUT)))[300:].mean() < 2
 
 
+@pytest.mark.slow
 def test_refining_and_stopping(page):
     upload(page, ASTRONAUT)
     drawn = source(page, "#reconstruction img")
@@ -251,6 +254,7 @@ def test_a_face_that_is_not_found_is_framed_by_hand(page, tmp_path):
     page.mouse.up()
     placed, photo = square.bounding_box(), page.locator("#framer .photo").bounding_box()
     click(page, "Edit the face in this frame")
+    expect(page.locator("#stage img")).to_be_visible()
     shown = pixels(settled(page))
     scale = 512 / photo["width"]
     left, top = ((placed[axis] - photo[axis]) * scale for axis in "xy")
@@ -261,6 +265,7 @@ def test_a_face_that_is_not_found_is_framed_by_hand(page, tmp_path):
     expect(page.locator("#framing")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_photographs_come_back_in_their_format_without_their_secrets(page, tmp_path):
     image = Image.open(ASTRONAUT)
     exif = Image.Exif()
