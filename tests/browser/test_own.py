@@ -40,6 +40,7 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     page.get_by_role("tab", name="Your own").click()
     make = page.get_by_role("button", name="Make the slider")
     expect(make).to_be_disabled()
+    expect(page.locator(STAGE)).to_be_visible()
     warm, blue = sets
     black = tmp_path / "black.png"
     Image.new("RGB", (200, 200)).save(black)
