@@ -163,7 +163,7 @@ def own_tab(
     def put(state: Workshop, own: OwnAttribute, said: str, positions: list[float]) -> Updates:
         """The newest stands on top; the oldest falls out."""
         state = replace(state, own=(own, *state.own)[:SLOTS])
-        return {verdict: said, **show_sliders(state, [FIRST, *([0.0] * SLOTS)])}
+        return {verdict: said, **show_sliders(state, [FIRST, *positions])}
 
     def learn(name: str, plain: bool, state: Workshop, *positions: float) -> Updates:
         try:

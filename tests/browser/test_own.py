@@ -70,6 +70,13 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     assert changed(page, blued, STAGE) == plain
     give(page, 2, [kept])
     assert changed(page, plain, STAGE) == edited
+    # A second one stands above it, and both keep their places.
+    slider(page, "own0").fill("-2")
+    changed(page, edited, STAGE)
+    page.get_by_label("Its name").fill("Warm again")
+    make.click()
+    expect(slider(page, "own1")).to_have_value("-2")
+    expect(slider(page, "own0")).to_have_value("1.5")
 
 
 @pytest.mark.slow
