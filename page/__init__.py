@@ -61,8 +61,8 @@ def tabs(editor: Editor) -> None:
     with gr.Tabs(selected="edit") as all_tabs:
         with gr.Tab("Edit", id="edit"):
             outputs, show = edit_tab(editor)
-        with gr.Tab("Your own", id="own"):
-            own = own_tab(editor)
+        with gr.Tab("Your own", id="own") as workshop:
+            own = own_tab(editor, workshop)
         with gr.Tab("Morph", id="morph"):
             morph = morph_tab(editor)
         with gr.Tab("Random faces", id="random"):

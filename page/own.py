@@ -67,7 +67,9 @@ class Workshop:
         return replace(self, sets=sets)
 
 
-def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]]:
+def own_tab(
+    editor: Editor, tab: gr.Tab
+) -> tuple[gr.State, list[Any], Callable[[int, Workshop, Face], Updates]]:
     """The visitor's `Workshop`, the outputs of a listener that adds a face to a set, and its
     function (which set, workshop, face)."""
 
@@ -101,7 +103,7 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
                 elem_classes=["drop", "one"],
             )  # fmt: skip
         with gr.Column(elem_id="tryout", min_width=0):
-            stage = live("own-stage", draw, "Make a slider, and it can be tried on here.")
+            stage = live("own-stage", draw, "Choose a face below.")
             verdict = message("verdict")
             slots = [slot_row(slot) for slot in range(SLOTS)]
             heading("Try it on")
@@ -162,7 +164,7 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
     def put(state: Workshop, own: OwnAttribute, said: str, positions: list[float]) -> Updates:
         """The newest stands on top; the oldest falls out."""
         state = replace(state, own=(own, *state.own)[:SLOTS])
-        return {verdict: said, **show_sliders(state, [FIRST, *([0.0] * SLOTS)])}
+        return {verdict: said, **show_sliders(state, [FIRST, *positions])}
 
     def learn(name: str, plain: bool, state: Workshop, *positions: float) -> Updates:
         try:
@@ -208,6 +210,7 @@ def own_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[..., Updates]
         return try_on(state, samples[event.index])
 
     sliders = [slider for _, slider in slots]
+    tab.select(remember, work, stage, **SAME)
     adding = [work, make, *(part for end in ends for part in (end.shown, end.clear))]
     showing = [work, stage, verdict, *(part for slot in slots for part in slot)]
     opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}

@@ -40,6 +40,7 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     page.get_by_role("tab", name="Your own").click()
     make = page.get_by_role("button", name="Make the slider")
     expect(make).to_be_disabled()
+    expect(page.locator(STAGE)).to_be_visible()
     warm, blue = sets
     black = tmp_path / "black.png"
     Image.new("RGB", (200, 200)).save(black)
@@ -69,6 +70,13 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     assert changed(page, blued, STAGE) == plain
     give(page, 2, [kept])
     assert changed(page, plain, STAGE) == edited
+    # A second one stands above it, and both keep their places.
+    slider(page, "own0").fill("-2")
+    changed(page, edited, STAGE)
+    page.get_by_label("Its name").fill("Warm again")
+    make.click()
+    expect(slider(page, "own1")).to_have_value("-2")
+    expect(slider(page, "own0")).to_have_value("1.5")
 
 
 @pytest.mark.slow

@@ -70,6 +70,10 @@ def test_each_model_has_a_page_and_a_visitors_choice_is_their_own(go):
     expect(second.get_by_text("This model is a GAN")).to_be_visible()
     slider(first).fill("2")
     assert distance(changed(first, unedited), unedited) > 0
+    # The live picture is the GAN's own, which knows no face.
+    second.locator("#source .pictures button").first.click()
+    expect(second.locator("#stage img")).to_be_visible()
+    assert distance(settled(second), source(second, "#reconstruction img")) < 5
 
 
 def test_models_stand_side_by_side(go):
