@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"config", "losses", "images", "files", "distributed", "metrics", "tables"},
     {"networks", "align", "augment", "eigenfaces", "charts", "directions", "tuning"},
-    {"models", "data"},
+    {"models", "data", "curves"},
     {"checkpoint"},
     {"attributes", "hub", "judge"},
     {"editor"},

@@ -21,7 +21,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vaegan import attributes, checkpoint, data, directions, files, images, judge, leakage, tuning
+from vaegan import (
+    attributes,
+    checkpoint,
+    data,
+    directions,
+    files,
+    hub,
+    images,
+    judge,
+    leakage,
+    tuning,
+)
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
@@ -387,7 +398,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     try:
         snapshot = checkpoint.load_snapshot(flags.model)
-        faces = data.load(flags.data, resolution=snapshot.config.resolution)
+        faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
         critic = prepare_judge(flags.judge, faces)
         options = Options(flags.faces, flags.steps, seed=flags.seed)
         editor = Editor(snapshot, None, str(flags.model))
