@@ -1,12 +1,14 @@
 # make app    installs what is needed into .venv and serves the editor on http://127.0.0.1:7860
 # make test   installs the tests' tools too and runs the tests
 # make lint   style
+# make runs   trains and measures the four models and the ablations: DATA=faces64.safetensors STEPS=…
+# make report writes docs/report.md from them; VECTORS=table.json of vaegan.select adds its table
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test lint
+.PHONY: app test lint runs report
 
 app: $(VENV)/app
 	$(BIN)/python app.py
@@ -19,6 +21,12 @@ test: $(VENV)/dev
 lint: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+runs: $(VENV)/dev
+	PYTHON=$(BIN)/python benchmarks/compare.sh $(DATA) $(STEPS)
+
+report: $(VENV)/dev
+	$(BIN)/python docs/report.py runs/compare $(if $(VECTORS),--vectors $(VECTORS))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -13,7 +13,8 @@ ROOT = hub.ROOT
 @pytest.fixture
 def command(prepared_faces, tmp_path):
     flags = {"data": prepared_faces, "out": tmp_path / "run", "resolution": 32, "steps": 2,
-             "batch-size": 4, "device": "cpu", "precision": "float32"}  # fmt: skip
+             "batch-size": 4, "device": "cpu", "precision": "float32",
+             "set": "eigenface_side=8"}  # fmt: skip
     return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
 
 

@@ -172,7 +172,7 @@ def test_ctrl_c_saves_and_says_so(prepared_faces, tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "--data", str(prepared_faces),
          "--resolution", "32", "--batch-size", "8", "--device", "cpu",
-         "--out", str(tmp_path / "run"), "--save-minutes", "0.01"],
+         "--out", str(tmp_path / "run"), "--save-minutes", "0.01", *TINY],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     until(lambda: (tmp_path / "run" / "checkpoint.pt").exists() or process.poll() is not None)
