@@ -2,12 +2,14 @@
 # make test       installs the tests' tools too and runs the tests
 # make test-all   the slow ones as well
 # make lint       style
+# make runs       trains and measures the four models and the ablations: DATA=faces64.safetensors STEPS=…
+# make report     writes docs/report.md from them; VECTORS=table.json of vaegan.select adds its table
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app test test-all lint
+.PHONY: app test test-all lint runs report
 
 app: $(VENV)/app
 	$(BIN)/python app.py
@@ -23,6 +25,12 @@ test-all: test
 lint: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+runs: $(VENV)/dev
+	PYTHON=$(BIN)/python benchmarks/compare.sh $(DATA) $(STEPS)
+
+report: $(VENV)/dev
+	$(BIN)/python docs/report.py runs/compare $(if $(VECTORS),--vectors $(VECTORS))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -3,8 +3,8 @@
     python -m vaegan.data prepare PHOTOS --out faces64.safetensors --resolution 64
     python train.py --data faces64.safetensors --out runs/mine
 
-The run's folder gets checkpoints, grids and a metrics file, and at the end `model/`: the snapshot
-that the app and the editor load, with the attribute vectors of the labels in the data.
+The run's folder gets checkpoints, grids, a metrics file and its curves, and at the end `model/`:
+the snapshot that the app and the editor load, with the attribute vectors of the labels in the data.
 """
 
 from __future__ import annotations
@@ -20,11 +20,35 @@ import torch
 
 from vaegan import attributes, checkpoint, data, distributed, files, hub
 from vaegan.card import card
-from vaegan.config import MODELS, PRESETS, ConfigError, ModelConfig, TrainConfig, at_resolution
+from vaegan.config import (
+    MODELS,
+    PRESETS,
+    ConfigError,
+    ModelConfig,
+    TrainConfig,
+    at_resolution,
+    with_settings,
+)
 from vaegan.data import FaceSet
+from vaegan.judge import JudgeError
+from vaegan.tables import tables
 from vaegan.trainer import Interrupted, Trainer, TrainingError
 
-CONFIG_FLAGS = ("steps", "batch_size", "seed", "precision")  # those that a TrainConfig holds
+CONFIG_FLAGS = ("steps", "batch_size", "seed", "precision", "learning_rate")  # of a TrainConfig
+# Flags that leave a part out: what they set, and the models that have the part.
+ABLATIONS: dict[str, tuple[dict[str, object], tuple[str, ...], str]] = {
+    "feature_loss": ({"feature_weight": 0.0}, ("vaegan",), "likeness in the discriminator's eyes"),
+    "pixel_loss": ({"pixel_weight": 0.0}, ("vaegan",), "likeness in pixels"),
+    "adversary": ({"adversarial_weight": 0.0}, ("vaegan",), "the decoder's wish to fool"),
+    "prior_samples": ({"prior_samples": 0.0}, ("vaegan",), "fakes from N(0, I)"),
+    "attributes": (
+        {"attribute_weight": 0.0, "likeness_weight": 0.0, "edits": 0.0},
+        ("vaegan",),
+        "labels: attributes named and edits trained",
+    ),
+    "augment": ({"augment": False}, ("gan", "vaegan"), "DiffAugment before the discriminator"),
+    "flip": ({"flip": False}, MODELS, "mirrored photographs"),
+}
 ERRORS = (
     ConfigError,
     TrainingError,
@@ -32,6 +56,8 @@ ERRORS = (
     files.FileError,
     checkpoint.SnapshotError,
     hub.HubError,
+    JudgeError,
+    attributes.VectorError,
 )
 
 
@@ -40,7 +66,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", required=True, help="a prepared set, or a folder or zip of photographs")
+    add("--data", required=True, help="a prepared set, photographs (folder or zip), or user/repo")
     add("--out", required=True, type=Path, help="the run's folder, such as runs/mine")
     add("--model", choices=MODELS, default="vaegan")
     add("--preset", choices=PRESETS, default="default")
@@ -51,10 +77,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--save-minutes", type=float, default=4, help="time between two checkpoints")
     add("--batch-size", type=int)
     add("--seed", type=int)
+    add("--learning-rate", type=float)
+    add("--latent-dim", type=int, help="how many numbers z has")
+    for name, (_, models, what) in ABLATIONS.items():
+        add(f"--no-{name.replace('_', '-')}", action="store_true",
+            help=f"without {what} ({', '.join(models)})")  # fmt: skip
+    add("--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any field of ModelConfig or TrainConfig (vaegan/config.py)")  # fmt: skip
+    add("--accumulate", type=int, default=1, metavar="N",
+        help="compute each batch in N parts, to save memory")  # fmt: skip
+    add("--compile", action="store_true", help="let torch.compile make the networks faster")
     add("--precision", choices=("auto", "float32", "bfloat16"))
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--data-description", default="not described", help="a sentence for the model card")
     add("--licence", default="not stated", help="what the weights may be used for, for the card")
+    add("--evaluate", action="store_true", help="measure the model on the test people at the end")
+    add(
+        "--judge", type=Path, metavar="FILE", help="keeps the judge from one evaluation to the next"
+    )
     add("--bundle", metavar="NAME", help="copy the model into pretrained/NAME and attributes/")
     add("--push-to-hub", type=hub.repository, metavar="USER/REPO",
         help="upload the model to the Hugging Face Hub")  # fmt: skip
@@ -62,6 +102,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     flags = parser.parse_args(arguments)
     if flags.with_training_state and flags.model in ("autoencoder", "vae"):
         parser.error(f"--with-training-state: a model {flags.model} has no discriminator")
+    if flags.accumulate < 1:
+        parser.error("--accumulate: a batch has at least one part")
+    for name, (_, models, _) in ABLATIONS.items():
+        if getattr(flags, f"no_{name}") and flags.model not in models:
+            parser.error(f"--no-{name.replace('_', '-')}: a model {flags.model} cannot do without")
     return flags
 
 
@@ -69,9 +114,13 @@ def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     """The preset, with what the flags change."""
     model, training = PRESETS[flags.preset]
     model = at_resolution(dataclasses.replace(model, model=flags.model), flags.resolution)
+    if flags.latent_dim is not None:
+        model = dataclasses.replace(model, latent_dim=flags.latent_dim)
     given = {name: getattr(flags, name) for name in CONFIG_FLAGS}
     changes = {name: value for name, value in given.items() if value is not None}
-    return model, dataclasses.replace(training, **changes)
+    for name, (without, _, _) in ABLATIONS.items():
+        changes |= without if getattr(flags, f"no_{name}") else {}
+    return with_settings(model, dataclasses.replace(training, **changes), flags.set)
 
 
 def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
@@ -81,10 +130,14 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     snapshot = checkpoint.load_snapshot(folder)
     if snapshot.encoder is not None and len(faces.subset("train").labelled()):
         vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256)
+        if snapshot.config.attributes:
+            trained = snapshot.decoder.directions.detach()
+            vectors = attributes.with_trained(vectors, snapshot.config.attributes, trained)
         attributes.save(vectors, folder / "attributes.safetensors")
+    evaluation = measure(folder, faces, flags) if flags.evaluate else None
     config = files.read_json(folder / checkpoint.CONFIG)
     command = shlex.join(["python", *sys.argv])
-    text = card(config, flags.data_description, flags.licence, command)
+    text = card(config, flags.data_description, flags.licence, command, evaluation)
     with files.atomic(folder / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     if "discriminator" in trainer.model.networks:
@@ -99,22 +152,45 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
         print(f"It is at {address}")
 
 
+def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str, object]:
+    """Evaluates the model on the test people; the numbers also go to the run's folder."""
+    from vaegan import evaluate  # here alone, since they need a face detector and training does not
+    from vaegan.editor import Editor
+
+    critic = evaluate.prepare_judge(flags.judge or flags.out / "judge.safetensors", faces)
+    report = evaluate.described(Editor.from_pretrained(folder), faces, critic, "test")
+    evaluate.write(report, flags.out / "evaluation.json")
+    print(tables(report))
+    return report
+
+
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     try:
         model_config, train_config = configs(flags)
         init = None
         if flags.init:
-            snapshot = checkpoint.load_snapshot(hub.locate(flags.init)[0])
+            folder, _ = hub.locate(flags.init)
+            snapshot = checkpoint.load_snapshot(folder)
             model_config, init = snapshot.config, snapshot.networks
+            init = init | checkpoint.load_training_state(folder, model_config)
             # What is trained already needs no warm-up, which would only blur it.
             train_config = dataclasses.replace(train_config, adversary_start=0, kl_warmup=0)
-        faces = data.load(flags.data, resolution=model_config.resolution)
-        if not init and train_config.attribute_weight:
+        faces = data.load(hub.data_source(flags.data), resolution=model_config.resolution)
+        if not init and flags.model == "vaegan" and train_config.attribute_weight:
             names = attributes.offered(faces.attribute_names)
             model_config = dataclasses.replace(model_config, attributes=names)
         with distributed.process_group(flags.device):
-            trainer = Trainer(model_config, train_config, faces, flags.out, flags.device, init)
+            trainer = Trainer(
+                model_config,
+                train_config,
+                faces,
+                flags.out,
+                flags.device,
+                init,
+                accumulate=flags.accumulate,
+                compile=flags.compile,
+            )
             if trainer.step:
                 print(f"Going on from step {trainer.step} with the run's own settings.")
             trainer.run(flags.minutes, flags.save_minutes)

@@ -17,6 +17,7 @@ from vaegan.models import build
 TINY_MODEL = dataclasses.replace(
     at_resolution(ModelConfig(), 32),
     latent_dim=8,
+    eigenface_side=8,
     encoder_widths=(4, 8, 8),
     encoder_hidden=16,
     decoder_widths=(8, 8, 8),

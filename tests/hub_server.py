@@ -320,12 +320,17 @@ def _entry(path: str, content: bytes) -> dict:
     return entry
 
 
+# A data set's repository is named datasets/user/repo here.
+DATASET = r"(?P<repo>datasets/[^/]+/[^/]+)"
 REPO, REVISION = r"(?P<repo>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
 ROUTES = [
     ("GET", r"/api/whoami-v2", _Handler.whoami),
     ("GET", rf"/api/models/{REPO}", _Handler.info),
     ("GET", rf"/api/models/{REPO}/revision/{REVISION}", _Handler.info),
     ("GET", rf"/api/models/{REPO}/tree/{REVISION}", _Handler.list_tree),
+    ("GET", rf"/api/{DATASET}/revision/{REVISION}", _Handler.info),
+    ("GET", rf"/api/{DATASET}/tree/{REVISION}", _Handler.list_tree),
+    ("GET", rf"/{DATASET}/resolve/{REVISION}/(?P<path>.+)", _Handler.resolve),
     ("GET", rf"/{REPO}/resolve/{REVISION}/(?P<path>.+)", _Handler.resolve),
     ("POST", r"/api/repos/create", _Handler.create),
     ("POST", r"/api/validate-yaml", _Handler.validate_yaml),

@@ -563,3 +563,38 @@ def test_a_folder_that_cannot_be_written(server, model, fails, tmp_path):
     (tmp_path / "file").touch()
     said = fails("pull", REPO, "--out", tmp_path / "file")
     assert said == f"{tmp_path / 'file'} cannot be used: File exists."
+
+
+# ------------------------------------------------------------ data sets
+
+
+def test_a_data_set_comes_from_the_hub(server, prepared_faces, tmp_path, monkeypatch):
+    server.add("datasets/user/portraits", {
+        "faces32.safetensors": prepared_faces.read_bytes(), "code.py": b"not wanted",
+    })  # fmt: skip
+    path = hub.data_source("user/portraits")
+    assert path.read_bytes() == prepared_faces.read_bytes()
+    assert not (path.parent / "code.py").exists()
+    flags = ["--out", str(tmp_path / "run"), "--resolution", "32", "--steps", "1"]
+    flags += ["--batch-size", "4", "--device", "cpu", "--precision", "float32"]
+    assert train.main(["--data", "user/portraits", *flags]) == 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_photographs_on_the_hub_are_a_folder(server):
+    server.add("datasets/user/photos", {"a.jpg": b"1", "b/c.png": b"2", "metadata.csv": b"3"})
+    folder = hub.data_source("user/photos")
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found == {"a.jpg", "b/c.png", "metadata.csv"}
+
+
+def test_paths_are_not_looked_for_on_the_hub(server, tmp_path):
+    assert hub.data_source(str(tmp_path)) == tmp_path
+    assert hub.data_source("runs/faces64.safetensors") == Path("runs/faces64.safetensors")
+    assert server.requests == []
+
+
+def test_a_data_set_that_is_nowhere_is_one_sentence(server, tmp_path, capsys):
+    out = str(tmp_path / "run")
+    assert train.main(["--data", "user/nothing", "--out", out, "--resolution", "32"]) == 2
+    assert "The Hub has no repository user/nothing" in sentence(capsys.readouterr().err)

@@ -10,7 +10,7 @@ LAYERS = [
     {"config", "losses", "images", "files", "distributed", "latents", "metrics", "tables"},
     {"networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
     {"refine", "tuning", "video"},
-    {"models", "data", "face", "settings"},
+    {"models", "data", "curves", "face", "settings"},
     {"checkpoint", "view"},
     {"attributes", "hub", "judge"},
     {"custom"},

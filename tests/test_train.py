@@ -13,7 +13,8 @@ ROOT = hub.ROOT
 @pytest.fixture
 def command(prepared_faces, tmp_path):
     flags = {"data": prepared_faces, "out": tmp_path / "run", "resolution": 32, "steps": 2,
-             "batch-size": 4, "device": "cpu", "precision": "float32"}  # fmt: skip
+             "batch-size": 4, "device": "cpu", "precision": "float32",
+             "set": "eigenface_side=8"}  # fmt: skip
     return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
 
 
@@ -65,6 +66,80 @@ def test_fine_tuning_starts_from_the_weights_it_was_given(command, elsewhere):
     )
     assert (start - end).abs().max() < 0.01 < (start - other).abs().max()
     assert torch.isfinite(end).all()
+
+
+def test_fine_tuning_takes_the_discriminator_along(command, elsewhere):
+    assert train.main(command) == 0
+    words = [*command, "--init", str(elsewhere / "run" / "model")]
+    words[words.index("--out") + 1] = str(elsewhere / "tuned")
+    words[words.index("--steps") + 1] = "1"
+    assert train.main(words) == 0
+    first, second = (
+        files.load_tensors(elsewhere / run / "model" / checkpoint.DISCRIMINATOR)[0]
+        for run in ("run", "tuned")
+    )
+    key = "blocks.0.0.parametrizations.weight.original"
+    assert 0 < (first[key] - second[key]).abs().max() < 0.01
+
+
+def test_a_foreign_discriminator_is_refused(command, elsewhere, capsys):
+    assert train.main(command) == 0
+    path = elsewhere / "run" / "model" / checkpoint.DISCRIMINATOR
+    files.save_tensors(path, {"other": torch.zeros(2)})
+    words = [*command, "--init", str(elsewhere / "run" / "model")]
+    words[words.index("--out") + 1] = str(elsewhere / "tuned")
+    assert train.main(words) == 2
+    assert "does not fit the model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--no-feature-loss"], {"feature_weight": 0.0}),
+        (["--no-pixel-loss"], {"pixel_weight": 0.0}),
+        (["--no-prior-samples"], {"prior_samples": 0.0}),
+        (["--no-adversary"], {"adversarial_weight": 0.0}),
+        (["--no-augment", "--model", "gan"], {"augment": False}),
+        (["--no-flip", "--model", "vae"], {"flip": False}),
+        (["--learning-rate", "0.001"], {"learning_rate": 0.001}),
+        (["--latent-dim", "24"], {"latent_dim": 24}),
+        (["--set", "kl_weight=0.5", "--set", "feature_layers=1,2"],
+         {"kl_weight": 0.5, "feature_layers": (1, 2)}),
+        (["--set", "adversarial=bce", "--set", "flip=false"],
+         {"adversarial": "bce", "flip": False}),
+    ],
+)  # fmt: skip
+def test_an_ablation_is_a_flag(words, expected):
+    flags = train.parse(["--data", "x", "--out", "y", *words])
+    given, plain = (
+        {**vars(model), **vars(training)}
+        for model, training in (
+            train.configs(flags),
+            train.configs(train.parse(["--data", "x", "--out", "y", "--model", flags.model])),
+        )
+    )
+    assert {name: value for name, value in given.items() if value != plain[name]} == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "nothing=1"],
+        ["--set", "kl_weight"],
+        ["--set", "kl_weight=much"],
+        ["--set", "flip=1"],
+        ["--set", "encoder_widths=a,b"],
+    ],
+)
+def test_a_setting_that_means_nothing_is_one_sentence(words, command, capsys):
+    assert train.main([*command, *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and words[1].split("=")[0] in error
+
+
+def test_what_a_model_has_not_cannot_be_left_out(command):
+    with pytest.raises(SystemExit):
+        train.main([*command, "--model", "vae", "--no-feature-loss"])
 
 
 @pytest.mark.parametrize(

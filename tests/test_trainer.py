@@ -11,12 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from vaegan import checkpoint, files
+from vaegan import checkpoint, curves, files
 from vaegan.config import MODELS, PRESETS, at_resolution
 from vaegan.models import build
 from vaegan.trainer import Trainer, TrainingError, learning_rate_factor
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+TINY = [
+    word
+    for setting in ("encoder_widths=4,8,8", "encoder_hidden=16", "decoder_widths=8,8,8",
+                    "discriminator_widths=4,8,8", "eigenface_side=8")
+    for word in ("--set", setting)
+] + ["--latent-dim", "8"]  # fmt: skip
 
 
 def trainer(model, training, faces, out, **changes):
@@ -47,6 +55,78 @@ def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(
     assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_in_parts_trains_like_the_whole_batch(
+    name, tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    """What sees more of a batch than one picture would see the parts, so it is left out."""
+    model = dataclasses.replace(
+        tiny_model,
+        model=name,
+        batch_norm=False,
+        minibatch_deviation=False,
+        discriminator_spectral_norm=False,  # its power iteration moves with every pass
+    )
+    training = dataclasses.replace(
+        tiny_training, optimizer="rmsprop", feature_norm="gaussian", feature_weight=0.1
+    )
+    runs = {}
+    for parts in (1, 4):
+        out = tmp_path / str(parts)
+        runs[parts] = Trainer(model, training, drawn_faces, out, accumulate=parts)
+        logs = [runs[parts].train_step() for _ in range(4)]
+        runs[parts].log = logs[-1]
+    whole, apart = runs[1].model.state_dict(), runs[4].model.state_dict()
+    start = Trainer(model, tiny_training, drawn_faces, tmp_path / "start").model.state_dict()
+    for key in whole:
+        torch.testing.assert_close(apart[key], whole[key], atol=2e-4, rtol=1e-3)
+    assert any((whole[key] - start[key]).abs().max() > 1e-3 for key in whole)
+    for key, value in runs[1].log.items():
+        torch.testing.assert_close(runs[4].log[key], value, atol=2e-3, rtol=2e-3)
+
+
+def test_parts_must_fit_and_exclude_the_gate(tiny_model, tiny_training, drawn_faces, tmp_path):
+    with pytest.raises(TrainingError, match="processes and parts"):
+        Trainer(tiny_model, tiny_training, drawn_faces, tmp_path, accumulate=3)
+    gated = dataclasses.replace(tiny_training, equilibrium_margin=0.35)
+    with pytest.raises(TrainingError, match="gate"):
+        Trainer(tiny_model, gated, drawn_faces, tmp_path, accumulate=2)
+
+
+def test_an_accumulating_run_goes_on_in_the_same_parts(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    for out, stops in ((tmp_path / "whole", [8]), (tmp_path / "parts", [3, 8])):
+        for stop in stops:
+            run = Trainer(
+                tiny_model, tiny_training, drawn_faces, out, accumulate=2 if stop < 4 or
+                len(stops) == 1 else 1,
+            )  # fmt: skip
+            while run.step < stop:
+                run.train_step()
+            run.save()
+    assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+@pytest.mark.slow
+def test_a_compiled_run_trains_like_a_plain_one(tiny_model, tiny_training, drawn_faces, tmp_path):
+    model = dataclasses.replace(tiny_model, model="vae")
+    runs = [
+        Trainer(model, tiny_training, drawn_faces, tmp_path / str(compiled), compile=compiled)
+        for compiled in (False, True)
+    ]
+    logs = [[run.train_step()["pixel"] for _ in range(3)] for run in runs]
+    torch.testing.assert_close(torch.stack(logs[1]), torch.stack(logs[0]), atol=1e-3, rtol=1e-3)
+
+
+def test_the_curves_of_a_run_are_drawn(tiny_model, tiny_training, drawn_faces, tmp_path):
+    trainer(tiny_model, tiny_training, drawn_faces, tmp_path, steps=100).run()
+    found = curves.read(tmp_path / "metrics.jsonl")
+    assert [step for step, _ in found["pixel"]] == [50, 100]
+    picture = (tmp_path / "curves.svg").read_text()
+    assert "Pixel loss" in picture and "Scores of the discriminator" in picture
+
+
 def test_another_seed_is_another_run(tiny_model, tiny_training, drawn_faces, tmp_path):
     for seed in (0, 1):
         trainer(tiny_model, tiny_training, drawn_faces, tmp_path / str(seed), seed=seed).run()
@@ -64,12 +144,13 @@ def test_more_steps_continue_a_finished_run(tiny_model, tiny_training, drawn_fac
     assert steps == [8, 10]
 
 
-def test_a_killed_process_resumes_to_the_same_weights(prepared_faces, tmp_path):
+@pytest.mark.parametrize("name", MODELS)
+def test_a_killed_process_resumes_to_the_same_weights(name, prepared_faces, tmp_path):
     """The real command, SIGKILLed at an arbitrary moment, run again with the same words."""
     command = [
         sys.executable, str(ROOT / "train.py"), "--data", str(prepared_faces), "--resolution", "32",
-        "--steps", "60", "--batch-size", "8", "--device", "cpu", "--save-minutes", "0.01",
-        "--precision", "float32",
+        "--model", name, "--steps", "200", "--batch-size", "8", "--device", "cpu",
+        "--save-minutes", "0.002", "--precision", "float32", *TINY,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -91,7 +172,7 @@ def test_ctrl_c_saves_and_says_so(prepared_faces, tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "--data", str(prepared_faces),
          "--resolution", "32", "--batch-size", "8", "--device", "cpu",
-         "--out", str(tmp_path / "run"), "--save-minutes", "0.01"],
+         "--out", str(tmp_path / "run"), "--save-minutes", "0.01", *TINY],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     until(lambda: (tmp_path / "run" / "checkpoint.pt").exists() or process.poll() is not None)

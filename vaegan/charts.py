@@ -67,6 +67,24 @@ def lines(series: Mapping[str, Points], title: str, x: str, y: str) -> str:
     )
 
 
+def panels(charts: Sequence[str], columns: int = 2) -> str:
+    """Several charts in one picture, row by row."""
+    rows = math.ceil(len(charts) / columns)
+    placed = [
+        chart.replace(
+            "<svg ",
+            f'<svg x="{index % columns * WIDTH}" y="{index // columns * HEIGHT}" '
+            f'width="{WIDTH}" height="{HEIGHT}" ',
+            1,
+        )
+        for index, chart in enumerate(charts)
+    ]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns * WIDTH} '
+        f'{max(1, rows) * HEIGHT}">\n' + "".join(placed) + "</svg>\n"
+    )
+
+
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers, evenly spaced, from at most `low` to at least `high`."""
     if high <= low:

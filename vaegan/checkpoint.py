@@ -178,6 +178,26 @@ def load_snapshot(folder: Path) -> Snapshot:
     )
 
 
+def load_training_state(folder: Path, config: ModelConfig) -> dict[str, nn.Module]:
+    """The networks that only training needs, by name; empty where the folder has none.
+
+    Raises:
+        SnapshotError, FileError: damaged, or they do not fit the config.
+    """
+    path = Path(folder) / DISCRIMINATOR
+    if not path.is_file():
+        return {}
+    tensors, _ = files.load_tensors(path)
+    discriminator = build(config).networks.get("discriminator")
+    try:
+        if discriminator is None:
+            raise ValueError("this model has none")
+        discriminator.load_state_dict(tensors)
+    except (RuntimeError, ValueError) as error:
+        raise SnapshotError(f"The discriminator in {path} does not fit the model.") from error
+    return {"discriminator": discriminator}
+
+
 def _check(folder: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     if wrong := sorted(tensors.keys() ^ expected.keys()):
         raise SnapshotError(f"The weights in {folder} do not fit its config: {wrong[0]}.")

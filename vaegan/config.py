@@ -8,6 +8,7 @@ file written by another version is noticed instead of being half understood.
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -190,6 +191,33 @@ LARSEN_2016_TRAIN = TrainConfig(
     equilibrium_margin=0.35,
     augment=False,
 )
+
+
+def with_settings(
+    model: ModelConfig, training: TrainConfig, settings: list[str]
+) -> tuple[ModelConfig, TrainConfig]:
+    """Both configurations with `NAME=VALUE` settings of any of their fields.
+
+    Numbers and true or false are written as in JSON; several numbers are parted by commas.
+
+    Raises:
+        ConfigError: no such field, or not a value of its kind.
+    """
+    configs = [model, training]
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        places = [i for i, config in enumerate(configs) if name in config.to_dict()]
+        if not (equals and places):
+            raise ConfigError(f"{setting!r} is not the NAME=VALUE of any field.")
+        values = configs[places[0]].to_dict()
+        listed = isinstance(values[name], list)
+        try:
+            value = json.loads(f"[{text}]" if listed else text)
+        except json.JSONDecodeError:
+            value = text
+        configs[places[0]] = type(configs[places[0]]).from_dict(values | {name: value})
+    return configs[0], configs[1]
+
 
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "default": (ModelConfig(), TrainConfig()),

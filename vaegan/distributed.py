@@ -68,14 +68,21 @@ class Draws:
     """The random numbers of one training step, a function of (seed, step) and nothing else.
 
     Every process draws for the whole global batch and keeps its own rows, so the number of
-    processes does not change what is drawn; and a resumed run needs no generator state.
+    processes does not change what is drawn; and a resumed run needs no generator state. Where a
+    process takes its rows in several parts (gradient accumulation), the same holds for the parts.
+
+    Args:
+        part, parts: which of how many parts of this process's rows.
     """
 
-    def __init__(self, seed: int, step: int, device: torch.device) -> None:
+    def __init__(
+        self, seed: int, step: int, device: torch.device, part: int = 0, parts: int = 1
+    ) -> None:
         self.generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        self.share, self.shares = rank() * parts + part, world_size() * parts
 
     def normal(self, n: int, width: int) -> Tensor:
-        """(n, width) from N(0, 1): this process's rows of a global (n · world, width)."""
+        """(n, width) from N(0, 1): this part's rows of a global (n · shares, width)."""
         return self._rows(torch.randn, n, width)
 
     def uniform(self, n: int, width: int) -> Tensor:
@@ -84,5 +91,5 @@ class Draws:
 
     def _rows(self, draw, n: int, width: int) -> Tensor:
         device = self.generator.device
-        everyone = draw(n * world_size(), width, generator=self.generator, device=device)
-        return everyone[rank() * n : (rank() + 1) * n]
+        everyone = draw(n * self.shares, width, generator=self.generator, device=device)
+        return everyone[self.share * n : (self.share + 1) * n]

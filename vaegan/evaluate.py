@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaegan import attributes, charts, checkpoint, data, files, images, judge
+from vaegan import attributes, charts, checkpoint, data, files, hub, images, judge
 from vaegan.attributes import VectorError
 from vaegan.data import FaceSet
 from vaegan.directions import least_squares
@@ -262,30 +262,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(flags.faces, flags.samples, identity=flags.identity, seed=flags.seed)
     try:
         editor = Editor.from_pretrained(flags.model)
-        everything = data.load(flags.data, resolution=editor.config.resolution)
+        everything = data.load(hub.data_source(flags.data), resolution=editor.config.resolution)
         critic = prepare_judge(flags.judge, everything)
-        faces = everything.subset(flags.split)
-        if flags.limit is not None:
-            faces = _some(faces, flags.limit, flags.seed)
-        report = evaluate(editor, faces, critic, options, everything.subset("train"))
-        described = {
-            "format": FORMAT,
-            "model": editor.name,
-            "weights": editor.vectors.model if editor.vectors else None,
-            "data": everything.fingerprint,
-            "split": flags.split,
-            "options": asdict(options),
-            "judge": {
-                "extractor": judge.EXTRACTOR,
-                "judged": list(critic.judged),
-                "balanced_accuracy": dict(
-                    zip(critic.names, critic.balanced_accuracy.tolist(), strict=True)
-                ),
-            },
-            **report,
-        }
+        report = described(editor, everything, critic, flags.split, options, flags.limit)
         if flags.json is not None:
-            write(described, flags.json)
+            write(report, flags.json)
     except (
         checkpoint.SnapshotError,
         data.DataError,
@@ -297,8 +278,43 @@ def main(arguments: list[str] | None = None) -> int:
     ) as error:
         print(error, file=sys.stderr)
         return 2
-    print(tables(described))
+    print(tables(report))
     return 0
+
+
+def described(
+    editor: Editor,
+    faces: FaceSet,
+    critic: Judge,
+    split: str,
+    options: Options | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """`evaluate` on one part of a set, with all that says what the numbers are of.
+
+    Args:
+        faces: the whole set. limit: at most so many of the part's faces, drawn at random.
+    """
+    options = options or Options()
+    chosen = faces.subset(split)
+    if limit is not None:
+        chosen = _some(chosen, limit, options.seed)
+    accuracy = dict(zip(critic.names, critic.balanced_accuracy.tolist(), strict=True))
+    return {
+        "format": FORMAT,
+        "model": editor.name,
+        "weights": editor.vectors.model if editor.vectors else None,
+        "training": editor.training,
+        "data": faces.fingerprint,
+        "split": split,
+        "options": asdict(options),
+        "judge": {
+            "extractor": judge.EXTRACTOR,
+            "judged": list(critic.judged),
+            "balanced_accuracy": accuracy,
+        },
+        **evaluate(editor, chosen, critic, options, faces.subset("train")),
+    }
 
 
 def write(report: dict[str, Any], path: Path) -> None:

@@ -39,6 +39,8 @@ BUNDLED = "faces64"  # the model that is used when nothing is named
 PAIR = ("attributes.safetensors", "attributes.json")
 FILES = (CONFIG, WEIGHTS, "README.md", *PAIR)
 LOG_IN = "The Hub wants a valid token: `hf auth login` saves one, or HF_TOKEN holds one."
+DATA = ["*.safetensors", "*.zip", "*.csv", "*.txt"]  # of a data set: lists and prepared sets …
+DATA += [f"*.{kind}" for kind in ("jpg", "jpeg", "png", "webp")]  # … and photographs
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -135,6 +137,27 @@ def pull(repo: str, folder: Path, revision: str | None = None) -> None:
     broken = f"{repo} cannot be written to {folder}."
     with _one_sentence(HubError, repo, revision, otherwise=broken):
         _copy(source, Path(folder))
+
+
+def data_source(name: str, revision: str | None = None) -> Path:
+    """What `--data` means: a path as it is, or the local copy of a Hub data set `user/repo`.
+
+    Of a repository with one safetensors file that is taken, as a prepared set; of any other, the
+    folder with its photographs.
+
+    Raises:
+        ModelNotFound: there is neither such a path nor such a repository.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix in (".safetensors", ".zip") or not _REPOSITORY.fullmatch(name):
+        return path
+    broken = f"There is no {name}, and the Hub cannot be reached to ask for a data set."
+    with _one_sentence(ModelNotFound, name, revision, otherwise=broken):
+        folder = Path(
+            snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=DATA)
+        )
+    prepared = list(folder.glob("*.safetensors"))
+    return prepared[0] if len(prepared) == 1 else folder
 
 
 def _cached(ask: dict[str, Any]) -> Path | None:

@@ -127,8 +127,10 @@ class VAEGAN(Model):
         self.discriminator = Discriminator(config)
         count = len(config.attributes)
         # Of the training labels: how many faces have each, and which go together in life.
-        self.register_buffer("shares", torch.full((count,), 0.5))
-        self.register_buffer("related", torch.eye(count, dtype=torch.bool))
+        shares = torch.full((count,), 0.5) if count else None
+        related = torch.eye(count, dtype=torch.bool) if count else None
+        self.register_buffer("shares", shares)
+        self.register_buffer("related", related)
 
     @torch.no_grad()
     def begin(self, mu: Tensor, labels: Tensor) -> None:

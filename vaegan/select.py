@@ -21,15 +21,26 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vaegan import attributes, checkpoint, data, directions, files, images, judge, leakage, tuning
-from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
+from vaegan import (
+    attributes,
+    checkpoint,
+    data,
+    directions,
+    files,
+    hub,
+    images,
+    judge,
+    leakage,
+    tuning,
+)
+from vaegan.attributes import SLIDERS, TRAINED, AttributeVectors, VectorError
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
 from vaegan.judge import Judge, JudgeError
 from vaegan.leakage import Known
 
-TUNED, LEARNED = "tuned through the decoder", "learned in training"
+TUNED = "tuned through the decoder"
 CONDITIONED = "difference of means, conditioned"
 PLAIN = "difference of means"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
@@ -157,13 +168,13 @@ def candidate_directions(
     found[CONDITIONED] = directions.to_class_means(
         _conditioned(found[PLAIN], mu, labels), mu, labels
     )
-    learned = getattr(editor.decoder, "directions", None)
-    if learned is not None and len(learned):
-        found[LEARNED] = _spread(
+    learned = editor.decoder.directions
+    if learned is not None:
+        found[TRAINED] = _spread(
             learned.detach(), list(map(people.names.index, editor.config.attributes)), len(labels.T)
         )
     if options.steps:
-        start = found.get(LEARNED)
+        start = found.get(TRAINED)
         begin = found["least squares"] if start is None else start
         begin = torch.where(begin.any(dim=1, keepdim=True), begin, found["least squares"])
         found[TUNED] = _tuned(editor, people, validation, columns, STRENGTH * begin, options)
@@ -387,7 +398,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     try:
         snapshot = checkpoint.load_snapshot(flags.model)
-        faces = data.load(flags.data, resolution=snapshot.config.resolution)
+        faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
         critic = prepare_judge(flags.judge, faces)
         options = Options(flags.faces, flags.steps, seed=flags.seed)
         editor = Editor(snapshot, None, str(flags.model))

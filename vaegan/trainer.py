@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vaegan import checkpoint, distributed, eigenfaces, files, images
+from vaegan import checkpoint, curves, distributed, eigenfaces, files, images
 from vaegan.augment import flip
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
 from vaegan.distributed import Draws
-from vaegan.models import Model, Step, build
+from vaegan.models import Model, Phase, Step, build
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 COMPONENTS = 8192  # faces, about, whose principal components training begins with
@@ -43,17 +43,22 @@ class Chosen:
     """What was decided by looking at the machine when the run began, and must not change."""
 
     autocast: bool
+    accumulate: int = 1  # parts that a batch is computed in
 
 
 class Trainer:
     """Trains `build(model_config)` on the training part of a face set.
 
-    Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `samples/`, and at the end
-    `model/`, the snapshot. If a checkpoint is there, the run goes on from it.
+    Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `curves.svg`, `samples/`, and at
+    the end `model/`, the snapshot. If a checkpoint is there, the run goes on from it.
 
     Args:
         faces: prepared faces; those of the other splits are used for grids only.
         init: networks' weights to start from (fine-tuning), as `Snapshot.networks`.
+        accumulate: parts that a batch is computed in, one after the other, to save memory. Batch
+            norm, minibatch deviation and the relative feature loss see a part at a time, and
+            spectral norm iterates with each; all else is as with the whole batch.
+        compile: whether torch.compile shall make the networks faster.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Trainer:
         out: Path,
         device: str = "cpu",
         init: dict[str, torch.nn.Module] | None = None,
+        accumulate: int = 1,
+        compile: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.out = Path(out)
@@ -78,9 +85,17 @@ class Trainer:
         self.train_set = train.images.to(self.device)
         self.labels = _labels(train, model_config.attributes).to(self.device)
         self.grid_set = faces.subset("validation").images[:32].to(self.device)
-        local = self.config.batch_size // distributed.world_size()
-        if local * distributed.world_size() != self.config.batch_size:
-            raise TrainingError("The batch size is not a multiple of the number of processes.")
+        if saved:
+            accumulate = Chosen(**saved["chosen"]).accumulate
+        shares = distributed.world_size() * accumulate
+        if self.config.batch_size % shares:
+            raise TrainingError(
+                "The batch size is not a multiple of the number of processes and parts."
+            )
+        if accumulate > 1 and self.config.equilibrium_margin:
+            raise TrainingError(
+                "The equilibrium gate looks at whole batches, so gradients cannot be accumulated."
+            )
         if len(self.train_set) < self.config.batch_size:
             raise TrainingError(
                 f"A batch of {self.config.batch_size} needs as many training faces; "
@@ -104,7 +119,10 @@ class Trainer:
         if saved:
             self._restore(saved)
         else:
-            self.chosen = Chosen(autocast=self._choose_autocast())
+            self.chosen = Chosen(self._choose_autocast(), accumulate)
+        if compile:
+            for network in self.model.networks.values():
+                network.compile()
 
     # ------------------------------------------------------------ the loop
 
@@ -130,6 +148,7 @@ class Trainer:
                     self._record(log, bar)
                 if self.step % grid_every == 0:
                     self._draw_grids()
+                    self._draw_curves()
                 # Every process must leave the loop at the same step: the first one's clock decides.
                 over = self._agree(bool(stopping) or now - began > 60 * minutes)
                 if over or now - saved_at > 60 * save_minutes:
@@ -140,28 +159,44 @@ class Trainer:
                     break
         self._check(log)
         self.save()
+        self._draw_curves()
         if stopping:
             raise Interrupted
 
     def train_step(self) -> dict[str, Tensor]:
         """One batch through all phases of the model; returns the logged scalars."""
-        draws = Draws(self.config.seed, self.step, self.device)
-        x, labels = self._batch(draws)
-        step = Step(self.step, self.config, draws, labels)
         self._set_learning_rate()
-        phases = self.model.phases(x, step)
-        while (phase := self._next(phases)) is not None:
-            self._descend(phase)
+        parts = [self._begin(part) for part in range(self.chosen.accumulate)]
+        while trained := self._accumulate([phases for phases, _ in parts]):
+            self._descend(trained)
         self.step += 1
         self.average.update(self.model, self.step)
-        return step.log
+        logs = [step.log for _, step in parts]
+        return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}
+
+    def _begin(self, part: int) -> tuple[Iterator[Phase], Step]:
+        """A part of this step's batch, before its first phase."""
+        parts = self.chosen.accumulate
+        draws = Draws(self.config.seed, self.step, self.device, part, parts)
+        x, labels = self._batch(draws, part)
+        step = Step(self.step, self.config, draws, labels)
+        return self.model.phases(x, step), step
+
+    def _accumulate(self, parts: list[Iterator[Phase]]) -> list[str]:
+        """The next phase of every part; returns the networks that it trains, none at the end."""
+        trained: list[str] = []
+        for phases in parts:
+            phase = self._next(phases)
+            trained = list(phase or {})
+            self._backward(phase or {}, len(parts))
+        return trained
 
     def _next(self, phases: Iterator[dict[str, Tensor]]) -> dict[str, Tensor] | None:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.chosen.autocast):
             return next(phases, None)
 
-    def _descend(self, phase: dict[str, Tensor]) -> None:
-        """Each loss into the parameters of its own network only; then those optimizers step."""
+    def _backward(self, phase: Phase, parts: int) -> None:
+        """Each loss into the parameters of its own network only."""
         receivers: dict[int, list[str]] = {}
         for name, loss in phase.items():
             receivers.setdefault(id(loss), []).append(name)
@@ -169,9 +204,13 @@ class Trainer:
         for index, names in enumerate(by_loss):
             parameters = [p for name in names for p in self.model.networks[name].parameters()]
             torch.autograd.backward(
-                phase[names[0]], inputs=parameters, retain_graph=index < len(by_loss) - 1
+                phase[names[0]] / parts,
+                inputs=parameters,
+                retain_graph=index < len(by_loss) - 1,
             )
-        for name in phase:
+
+    def _descend(self, names: list[str]) -> None:
+        for name in names:
             parameters = list(self.model.networks[name].parameters())
             distributed.average_gradients(parameters)
             if self.config.clip_norm:
@@ -179,7 +218,7 @@ class Trainer:
             self.optimizers[name].step()
             self.optimizers[name].zero_grad()
 
-    def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
+    def _batch(self, draws: Draws, part: int = 0) -> tuple[Tensor, Tensor]:
         """Pictures and labels: this process's rows of global batch number `step`.
 
         Every epoch has its own order.
@@ -188,8 +227,9 @@ class Trainer:
         epoch, place = divmod(self.step, count // size)
         seed = self.config.seed * 1_000_003 + epoch
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        local = size // distributed.world_size()
-        start = place * size + distributed.rank() * local
+        parts = self.chosen.accumulate
+        local = size // (distributed.world_size() * parts)
+        start = place * size + (distributed.rank() * parts + part) * local
         rows = order[start : start + local].to(self.device)
         x = images.to_float(self.train_set[rows]).contiguous(memory_format=torch.channels_last)
         x = flip(x, draws.uniform(local, 1)) if self.config.flip else x
@@ -334,6 +374,10 @@ class Trainer:
         kept = [line for line in lines if json.loads(line)["step"] <= self.step]
         with files.atomic(path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _draw_curves(self) -> None:
+        if not distributed.rank():
+            curves.draw(self.out / METRICS, self.out / "curves.svg")
 
     @torch.no_grad()
     def _draw_grids(self) -> None:
