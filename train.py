@@ -92,9 +92,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--data-description", default="not described", help="a sentence for the model card")
     add("--licence", default="not stated", help="what the weights may be used for, for the card")
     add("--evaluate", action="store_true", help="measure the model on the test people at the end")
-    add(
-        "--judge", type=Path, metavar="FILE", help="keeps the judge from one evaluation to the next"
-    )
+    add("--judge", type=Path, metavar="FILE", help="keeps the judge for other evaluations")
     add("--bundle", metavar="NAME", help="copy the model into pretrained/NAME and attributes/")
     add("--push-to-hub", type=hub.repository, metavar="USER/REPO",
         help="upload the model to the Hugging Face Hub")  # fmt: skip

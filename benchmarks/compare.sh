@@ -2,12 +2,14 @@
 # Trains the four models and the ablations one after the other, each for the same steps on the same
 # data, and measures each on the test people. Run it again, and it goes on where it stopped.
 #
-#   benchmarks/compare.sh DATA STEPS [FOLDER]     then: make report
+#   benchmarks/compare.sh DATA STEPS [FOLDER [FLAGS OF train.py…]]     then: make report
 #
-# DATA is a prepared set with labels. BATCH (default 64), DEVICE and PYTHON come from the environment.
+# DATA is a prepared set with labels; the flags go to every run. BATCH (default 64), DEVICE and
+# PYTHON come from the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?a prepared set} steps=${2:?steps of each run} folder=${3:-runs/compare}
+flags=("${@:4}")
 python=${PYTHON:-python3}
 
 train() { # NAME FLAGS…
@@ -20,7 +22,7 @@ train() { # NAME FLAGS…
     echo "== $name"
     "$python" train.py --data "$data" --out "$folder/$name" --steps "$steps" \
         --batch-size "${BATCH:-64}" --evaluate --judge "$folder/judge.safetensors" \
-        ${DEVICE:+--device "$DEVICE"} "$@"
+        ${DEVICE:+--device "$DEVICE"} "$@" ${flags[@]+"${flags[@]}"}
     touch "$folder/$name/done-$steps"
 }
 

@@ -57,7 +57,8 @@ class Trainer:
         init: networks' weights to start from (fine-tuning), as `Snapshot.networks`.
         accumulate: parts that a batch is computed in, one after the other, to save memory. Batch
             norm, minibatch deviation and the relative feature loss see a part at a time, and
-            spectral norm iterates with each; all else is as with the whole batch.
+            spectral norm iterates with each; all else is as with the whole batch. A VAE-GAN keeps
+            what encoder and decoder computed for all parts until the discriminator has stepped.
         compile: whether torch.compile shall make the networks faster.
     """
 
