@@ -4,7 +4,6 @@ Every call stands alone. What it needs comes with it, so nothing of one caller c
 Gradio documents each from its type hints, which must not be strings for that.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from page import morph, own
-from page.visitors import SIZE, open_faces, turn
+from page.visitors import SIZE, keep, open_faces, turn
 from vaegan import custom, images, latents
 from vaegan.attributes import VectorError
 from vaegan.editor import Editor, FaceNotFound
@@ -238,8 +237,6 @@ def _picture(x: torch.Tensor, name: str) -> gr.FileData:
 
 
 def _file(picture: Image.Image, name: str) -> gr.FileData:
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}.png"
-    picture.save(path)
-    return gr.FileData(path=str(path))
+    """A PNG, with the mark that it was edited."""
+    picture.format = "PNG"
+    return gr.FileData(path=keep(picture, name))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import torch
-from gradio.utils import get_upload_folder
 
 from page.sets import face_set, open_set, without
-from page.visitors import FORGET, PRIVATE, SIZE, Faces, Updates, opened, remember, turn
+from page.visitors import FORGET, PRIVATE, SIZE, Faces, Updates, new_file, opened, remember, turn
 from page.widgets import html, jpeg, live, message, pictures, thumbnails
 from vaegan import images, latents, morph, video
 from vaegan.editor import Editor
@@ -171,9 +168,7 @@ def write_film(
     if legs < 1:
         raise ValueError("A morph needs at least two faces.")
     times = latents.times(round(seconds * fps * legs) + 1, legs, ease, back)
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"morph{ending}"
+    path = new_file(f"morph{ending}")
     with turn:
         video.write(morph.film(editor, faces, times, size, spherical, whole), path, fps)
     return str(path)

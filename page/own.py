@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from page.sets import face_set, open_set, without
 from page.visitors import (
@@ -21,6 +18,7 @@ from page.visitors import (
     Sitting,
     Updates,
     examples,
+    new_file,
     open_faces,
     opened,
     remember,
@@ -249,10 +247,8 @@ def slot_row(slot: int) -> tuple[gr.Row, gr.Slider]:
 
 def write(own: OwnAttribute) -> str:
     """Writes an attribute's file into the folder that Gradio serves and sweeps; its path."""
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
     plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in own.name).strip("-")
-    path = Path(tempfile.mkdtemp(dir=folder)) / f"{plain or 'slider'}{custom.ENDING}"
+    path = new_file(f"{plain or 'slider'}{custom.ENDING}")
     custom.save(own, path)
     return str(path)
 

@@ -72,12 +72,12 @@ def film(
         pixels = editor.show(first, editor.decode(z[None]), None, side).astype(np.float32)
         for index, detail in enumerate(textures):
             pixels += nearness(t, index, len(faces)) ** 2 * detail
+        pixels = pixels.clip(0, 255)
         if whole:
-            pixels = first.crop + oval(side) * (pixels - first.crop)
-        seen[t] = Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
-        if whole:
-            base = Image.fromarray(first.crop)
-            seen[t] = align.paste(first.photo, seen[t], first.matrix, base=base)
+            change = (oval(side) * (pixels - first.crop)).astype(np.float32)
+            seen[t] = align.paste(first.photo, change, first.matrix)
+        else:
+            seen[t] = Image.fromarray(pixels.round().astype(np.uint8))
     return [seen[t] for t in times.tolist()]
 
 

@@ -168,7 +168,7 @@ def candidate_directions(
     found[CONDITIONED] = directions.to_class_means(
         _conditioned(found[PLAIN], mu, labels), mu, labels
     )
-    learned = editor.decoder.directions
+    learned = getattr(editor.decoder, "directions", None)
     if learned is not None:
         found[TRAINED] = _spread(
             learned.detach(), list(map(people.names.index, editor.config.attributes)), len(labels.T)

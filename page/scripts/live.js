@@ -17,6 +17,8 @@ const wish = () => ({
         [slider.id.slice(7), Number(slider.querySelector("[type=range]").value)])),
 });
 const frame = async (text) => {
+    // The route knows the pictures of the first page; another model's page asks through Gradio.
+    if (window.gradio_config?.current_page) return server.draw(JSON.parse(text));
     const root = window.gradio_config?.root ?? "";
     const answer = await fetch(`${root}/frame/${stage.id}`, { method: "POST", body: text });
     return answer.ok ? answer.text() : server.draw(JSON.parse(text));
