@@ -31,7 +31,9 @@ from vaegan.attributes import VectorError
 KIND = "own attribute"
 FORMAT = "1"
 LONGEST = 40  # characters of a name
-OTHER = 0.1  # share of directions unlike any known attribute; chosen on the people that benchmarks/own_attribute.py asks
+# Share of directions unlike any known attribute, chosen on the people of
+# benchmarks/own_attribute.py, whose figures it flatters a little.
+OTHER = 0.1
 RIDGE = 1.0  # on C, in units of its mean variance: directions of no variance tell nothing
 ENDING = ".safetensors"
 
