@@ -166,11 +166,12 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     try:
         model_config, train_config = configs(flags)
-        init = None
+        init = began_with = None
         if flags.init:
             folder, _ = hub.locate(flags.init)
             snapshot = checkpoint.load_snapshot(folder)
             model_config, init = snapshot.config, snapshot.networks
+            began_with = snapshot.training
             init = init | checkpoint.load_training_state(folder, model_config)
             # What is trained already needs no warm-up, which would only blur it.
             train_config = dataclasses.replace(train_config, adversary_start=0, kl_warmup=0)
@@ -186,6 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
                 flags.out,
                 flags.device,
                 init,
+                began_with,
                 accumulate=flags.accumulate,
                 compile=flags.compile,
             )

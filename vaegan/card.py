@@ -65,11 +65,13 @@ def card(
 
 def _training_lines(training: dict[str, Any]) -> list[str]:
     lines = []
-    if "images" in training:
+    part, after = training, ""
+    while part and "images" in part:
         lines.append(
-            f"- Length: {training['steps']:,} steps, {training['images']:,} pictures seen, "
-            f"{training['hours']} hours on {training['device']}"
+            f"- Length{after}: {part['steps']:,} steps, {part['images']:,} pictures seen, "
+            f"{part['hours']} hours on {part['device']}"
         )
+        part, after = part.get("began_with"), ", before that"
     if "faces" in training:
         lines.append(f"- Training faces: {training['faces']:,}")
     return lines

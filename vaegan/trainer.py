@@ -55,6 +55,7 @@ class Trainer:
     Args:
         faces: prepared faces; those of the other splits are used for grids only.
         init: networks' weights to start from (fine-tuning), as `Snapshot.networks`.
+        began_with: how those were trained, as `Snapshot.training`: the new snapshot says so too.
         accumulate: parts that a batch is computed in, one after the other, to save memory. Batch
             norm, minibatch deviation and the relative feature loss see a part at a time, and
             spectral norm iterates with each; all else is as with the whole batch. A VAE-GAN keeps
@@ -70,12 +71,14 @@ class Trainer:
         out: Path,
         device: str = "cpu",
         init: dict[str, torch.nn.Module] | None = None,
+        began_with: dict[str, Any] | None = None,
         accumulate: int = 1,
         compile: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.out = Path(out)
         self.fingerprint = faces.fingerprint
+        self.began_with = began_with
         saved = self._saved()
         if saved:
             model_config = ModelConfig.from_dict(saved["model_config"])
@@ -327,6 +330,8 @@ class Trainer:
             "faces": len(self.train_set),
             "config": self.config.to_dict(),
         }
+        if self.began_with:
+            training["began_with"] = self.began_with
         checkpoint.save_snapshot(
             folder, self.model.config, networks, self._prior(networks), training
         )
