@@ -5,8 +5,9 @@
 For each attribute, directions of all methods (`vaegan.directions`, and those tuned through the
 decoder, `vaegan.tuning`) are brought to the same effect on validation people, where the judge
 counts what else they change (`vaegan.leakage`). The winner is written with what it did at +2.
-Its slider's unit may only shrink from the distance between the class means, until +2 has the same
-effect everywhere. Test people take no part.
+Clean directions are slower than plain ones, so a slider's unit may be REACH times as long as the
+class means lie apart; from there it shrinks until +2 has the same effect everywhere. Test people
+take no part.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ PLAIN = "difference of means"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
 STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there that units shrink to
+REACH = 3.0  # class distances that a unit may be long
 SHOWN = 0.5  # effect there below which an attribute is not offered …
 # … but for these, which a face editor cannot be without:
 KEPT = (
@@ -72,11 +74,12 @@ CONDITIONS = 4  # other attributes that a difference of means is projected off
 
 @dataclass(frozen=True)
 class Options:
-    """faces: for each attribute. steps: of tuning; 0 leaves it out."""
+    """faces: for each attribute. steps: of tuning; 0 leaves it out. reach: as REACH."""
 
     faces: int = 100
     steps: int = 500
     epochs: int = 8
+    reach: float = REACH
     seed: int = 0
 
 
@@ -120,7 +123,7 @@ def select(
     sliders = [name for name in SLIDERS if name in plain.names and name in critic.names]
     for name in tqdm(plain.names, desc="comparing", disable=None):
         index = plain.names.index(name)
-        longest = _length(plain.vectors[index], mu)
+        longest = options.reach * _length(plain.vectors[index], mu)
         own = {method: found[index] for method, found in candidates.items() if found[index].any()}
         if name not in sliders:
             rows.append((own[UNMEASURED], 1.0, UNMEASURED, None))
@@ -291,7 +294,7 @@ def winner(
     """The method that leaks least among those that have the effect at +2.
 
     Args:
-        lengths: of one unit of each method; longest: of one unit of a slider.
+        lengths: of each method's direction; longest: that one unit of a slider may have.
     """
     reached = {
         method: (found["strength"] * lengths[method] > STRENGTH * longest, found["leakage"])
@@ -304,7 +307,7 @@ def winner(
 def _in_units(
     vector: Tensor, found: dict[str, float] | None, longest: float, mu: Tensor
 ) -> tuple[Tensor, float]:
-    """The vector as long as the class means lie apart, and the unit that shrinks it."""
+    """The vector as long as it may be, and the unit that shrinks it."""
     length = _length(vector, mu)
     if found is None or not length:
         return vector, 1.0
@@ -394,13 +397,19 @@ def main(arguments: list[str] | None = None) -> int:
     add("--table", type=Path, metavar="FILE", help="where the comparison of all methods goes, JSON")
     add("--faces", type=positive, default=100, help="validation faces per attribute (%(default)s)")
     add("--steps", type=int, default=500, help="of tuning through the decoder; 0: none")
+    add(
+        "--reach",
+        type=float,
+        default=REACH,
+        help="class distances in a unit, at most (%(default)s)",
+    )
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     try:
         snapshot = checkpoint.load_snapshot(flags.model)
         faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
         critic = prepare_judge(flags.judge, faces)
-        options = Options(flags.faces, flags.steps, seed=flags.seed)
+        options = Options(flags.faces, flags.steps, reach=flags.reach, seed=flags.seed)
         editor = Editor(snapshot, None, str(flags.model))
         vectors, table = select(editor, snapshot.sha256, faces, critic, options)
         out = flags.out or flags.model / "attributes.safetensors"
