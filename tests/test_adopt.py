@@ -12,7 +12,7 @@ from vaegan.refine import refine
 
 @pytest.fixture(scope="module")
 def gan(tmp_path_factory) -> Editor:
-    from conftest import TINY_MODEL
+    from tests.conftest import TINY_MODEL
 
     folder = tmp_path_factory.mktemp("gan")
     torch.manual_seed(0)

@@ -20,6 +20,7 @@ NEEDED = (
     "app.py",
     "page/*.py",
     "page/*.css",
+    "page/scripts/*.js",
     "vaegan/*.py",
     "docs/astronaut.jpg",
     f"pretrained/{hub.BUNDLED}/*",
