@@ -157,12 +157,14 @@ def at_same_effect(
     target: int,
     direction: Tensor,
     goal: float = GOAL,
+    pure: bool = True,
 ) -> tuple[float, Tensor] | None:
-    """`matched` of a direction on the reconstructions of faces that lack the target."""
+    """`matched` of a direction on faces that lack the target; pure as in `judged_edit`."""
     others = bystanders(critic, target)
+    before = faces.seen_r if pure else faces.seen_x
 
     def look(strength: float) -> Tensor:
-        after = scores_after(editor, critic, faces, strength * direction)
-        return verdicts(faces.seen_r, after, target, others)
+        after = scores_after(editor, critic, faces, strength * direction, pure)
+        return verdicts(before, after, target, others)
 
     return matched(look, goal) if len(faces.z) else None

@@ -46,7 +46,9 @@ CONDITIONED = "difference of means, conditioned"
 PLAIN = "difference of means"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
 STRENGTH = 2.0  # slider position that is measured
-AIM = 0.95  # effect there that units shrink to
+AIM = 0.95  # effect there, on reconstructions, that units shrink to …
+AIM_PHOTOGRAPH = 0.9  # … or this on photographs, which show less of an edit, …
+BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
 REACH = 3.0  # class distances that a unit may be long
 SHOWN = 0.5  # effect there below which an attribute is not offered …
 # … but for these, which a face editor cannot be without:
@@ -131,7 +133,7 @@ def select(
         compared = compare(editor, critic, known, name, own, options)
         table[name] = compared
         method = winner(compared, {key: _length(v, mu) for key, v in own.items()}, longest)
-        enough = compare(editor, critic, known, name, {method: own[method]}, options, AIM)[method]
+        enough = strength_needed(editor, critic, known, name, own[method], options)
         vector, unit = _in_units(own[method], enough, longest, mu)
         measured = measure(editor, critic, known, name, unit * vector, options)
         if measured["effect"] < SHOWN and name not in KEPT:
@@ -270,9 +272,8 @@ def compare(
     name: str,
     candidates: dict[str, Tensor],
     options: Options,
-    goal: float = leakage.GOAL,
 ) -> dict[str, dict[str, float] | None]:
-    """By method: how many times it flips `goal` of the faces that lack `name`, and leakage there.
+    """By method: how many times it flips GOAL of the faces that lack `name`, and leakage there.
 
     None where a method does not get there.
     """
@@ -280,7 +281,7 @@ def compare(
     few = known.rows(leakage.lacking(known.seen_r, target, options.faces, options.seed))
     compared: dict[str, dict[str, float] | None] = {}
     for method, direction in candidates.items():
-        found = leakage.at_same_effect(editor, critic, few, target, direction, goal)
+        found = leakage.at_same_effect(editor, critic, few, target, direction)
         compared[method] = found and {
             "strength": round(found[0], 3),
             "leakage": round(_leakage(found[1]), 4),
@@ -304,15 +305,37 @@ def winner(
     return min(reached, key=reached.__getitem__, default=PLAIN)
 
 
+def strength_needed(
+    editor: Editor,
+    critic: Judge,
+    known: Known,
+    name: str,
+    direction: Tensor,
+    options: Options,
+) -> float | None:
+    """How many times `direction` a slider needs at +2; None if nothing is enough."""
+    target, needed = critic.names.index(name), []
+    for pure, aim in ((True, AIM), (False, AIM_PHOTOGRAPH)):
+        rows = leakage.lacking(
+            known.seen_r if pure else known.seen_x, target, options.faces, options.seed
+        )
+        few = known.rows(rows)
+        found = leakage.at_same_effect(editor, critic, few, target, direction, aim, pure)
+        needed.append(found[0] if found else float("inf"))
+    if needed[0] == float("inf"):
+        return None
+    return max(needed[0], min(needed[1], BEYOND * needed[0]))
+
+
 def _in_units(
-    vector: Tensor, found: dict[str, float] | None, longest: float, mu: Tensor
+    vector: Tensor, strength: float | None, longest: float, mu: Tensor
 ) -> tuple[Tensor, float]:
     """The vector as long as it may be, and the unit that shrinks it."""
     length = _length(vector, mu)
-    if found is None or not length:
+    if strength is None or not length:
         return vector, 1.0
     scaled = vector * (longest / length)
-    return scaled, min(1.0, found["strength"] * length / longest / STRENGTH)
+    return scaled, min(1.0, strength * length / longest / STRENGTH)
 
 
 def measure(
