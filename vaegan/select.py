@@ -49,7 +49,9 @@ STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there, on reconstructions, that units shrink to …
 AIM_PHOTOGRAPH = 0.9  # … or this on photographs, which show less of an edit, …
 BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
-REACH = 3.0  # class distances that a unit may be long
+REACH = 1.5  # class distances that a unit may be long
+NATURAL = 1.2  # how much more a direction learned in training may leak, and still be preferred:
+# its edits had to pass for photographs, and look better than the judge can tell
 SHOWN = 0.5  # effect there below which an attribute is not offered …
 # … but for these, which a face editor cannot be without:
 KEPT = (
@@ -302,7 +304,10 @@ def winner(
         for method, found in compared.items()
         if found is not None
     }
-    return min(reached, key=reached.__getitem__, default=PLAIN)
+    best = min(reached, key=reached.__getitem__, default=PLAIN)
+    if TRAINED in reached and reached[TRAINED][0] == reached[best][0]:
+        return TRAINED if reached[TRAINED][1] <= NATURAL * reached[best][1] else best
+    return best
 
 
 def strength_needed(
