@@ -20,15 +20,17 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from vaegan.attributes import SLIDERS
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from vaegan.attributes import SLIDERS  # noqa: E402
+
 VIEWPORT = {"width": 1440, "height": 900}
-WIDTH = 800  # of the moving picture, in pixels
+WIDTH = 680  # of the moving picture, in pixels
 HEIGHT = 600  # of the page that is recorded
 MARGIN = 16
 FRAME = 90  # milliseconds
-DRAGS = (("Smiling", -1.6), ("Male", 2.0), ("Young", -2.5))
+DRAGS = (("Smiling", -2.0), ("Goatee", 2.0), ("Black_Hair", 1.2))
 FRAMES = 14  # of one drag, there and back
 
 

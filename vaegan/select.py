@@ -52,7 +52,7 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 REACH = 1.5  # class distances that a unit may be long
 NATURAL = 1.2  # how much more a direction learned in training may leak, and still be preferred:
 # its edits had to pass for photographs, and look better than the judge can tell
-SHOWN = 0.5  # effect there below which an attribute is not offered …
+SHOWN = 0.5  # effect there, also on photographs, below which an attribute is not offered …
 # … but for these, which a face editor cannot be without:
 KEPT = (
     "Smiling",
@@ -138,7 +138,8 @@ def select(
         enough = strength_needed(editor, critic, known, name, own[method], options)
         vector, unit = _in_units(own[method], enough, longest, mu)
         measured = measure(editor, critic, known, name, unit * vector, options)
-        if measured["effect"] < SHOWN and name not in KEPT:
+        least = min(measured["effect"], measured["photograph"]["effect"])
+        if least < SHOWN and name not in KEPT:
             rows.append(None)
             continue
         rows.append((vector, unit, method, measured))
