@@ -61,7 +61,7 @@ def test_undo_redo_and_resets(page):
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
     slider(page).fill("2")
     smiling = changed(page, unedited)
-    slider(page, "Narrow_Eyes").fill("-2")
+    slider(page, "High_Cheekbones").fill("-2")
     both = changed(page, smiling)
     click(page, "Undo")
     assert changed(page, both) == smiling
@@ -73,7 +73,7 @@ def test_undo_redo_and_resets(page):
     assert changed(page, unedited) == both
     page.locator("#slider-Smiling .reset-button").click()  # one alone
     alone = changed(page, both)
-    assert (value(page), value(page, "Narrow_Eyes")) == (0, -2)
+    assert (value(page), value(page, "High_Cheekbones")) == (0, -2)
     click(page, "Reset all")
     assert changed(page, alone) == unedited
     click(page, "Undo")  # even that
