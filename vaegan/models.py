@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vaegan import distributed, losses
 from vaegan.augment import DRAWS, diff_augment
 from vaegan.config import ModelConfig, TrainConfig
+from vaegan.directions import least_squares
 from vaegan.distributed import Draws
 from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
 
@@ -140,16 +141,10 @@ class VAEGAN(Model):
             mu: (N, latent_dim) of labelled training faces. labels: (N, A): 1, -1, 0 for unknown.
         """
         self.shares.copy_((labels > 0).sum(dim=0) / (labels != 0).sum(dim=0).clamp_min(1))
-        y = labels.to(mu)
-        y = (y - y.mean(dim=0)) / y.std(dim=0).clamp_min(1e-6)
-        correlation = y.T @ y / len(y)
+        correlation = torch.corrcoef(labels.T.to(mu)).reshape_as(self.related)
         self.related |= correlation.abs() > RELATED
-        if self.decoder.directions.any():  # it was edited before
-            return
-        ridge = RIDGE * torch.eye(y.shape[1]).to(mu)
-        slopes = torch.linalg.solve(correlation + ridge, y.T @ (mu - mu.mean(dim=0)) / len(y))
-        # From one side to the other is two units of a label.
-        self.decoder.directions.copy_(2 * slopes / labels.to(mu).std(dim=0).clamp_min(0.2)[:, None])
+        if not self.decoder.directions.any():  # else it was edited before
+            self.decoder.directions.copy_(least_squares(mu, labels, RIDGE))
 
     def phases(self, x: Tensor, step: Step) -> Iterator[Phase]:
         config, n = step.config, len(x)

@@ -23,7 +23,6 @@ from vaegan import images
 BATCH = 64
 STEEPNESS = 4.0  # of the soft verdict, per deviation of a score
 MARGIN = 0.3  # deviations beyond the threshold that a flipped target should reach
-RELATED = 0.5  # labels that correlate above this may change together
 CALM = 0.5  # weight of a bystander's moving at all, beside its turning over
 IMPATIENCE = 0.1  # how fast a target that falls short gains weight
 SHORT = 1e-3  # weight of a direction's squared length, in deviations of the latents
