@@ -5,9 +5,8 @@
 
 Two sets of validation people are drawn, with the attribute and without; `Editor.attribute_from`,
 which the page calls, makes a slider of them; and `Editor.score` ranks all test people. The table
-gives the mean AUC over the draws, and its 95 % interval over draws and test people together. The
-attribute itself is left out of what the shrinkage knows. Beside it stands the plain difference of
-means, and last what `attribute_from` itself said of the separation, on average.
+gives the mean AUC over the draws, and its 95 % interval over draws and test people together; beside
+it, what `attribute_from` itself said of the separation, on average.
 """
 
 from __future__ import annotations
@@ -44,22 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
     latents = torch.cat([editor.mirrored_mean(face) for face in unseen])
     print(f"{flags.faces} + {flags.faces} of {len(validation)} validation faces, {flags.draws} "
           f"draws; judged on {len(test)} test faces")  # fmt: skip
-    print(f"{'attribute':<22}{'shrunk':>24}{'plain':>24}{'pairs said':>12}")
+    print(f"{'attribute':<22}{'AUC':>24}{'pairs said':>12}")
     for name in flags.of or ("Eyeglasses", "Smiling"):
         column = faces.attribute_names.index(name)
         has, has_not = sides(known, validation.attributes[:, column])
-        row, said = f"{name:<22}", 0.0
-        for shrink in (True, False):
-            scores = torch.zeros(flags.draws, len(test))
-            for draw in range(flags.draws):
-                generator = np.random.default_rng(draw)
-                sets = [chosen(side, flags.faces, generator) for side in (has, has_not)]
-                own = editor.attribute_from(*sets, name=name, shrink=shrink)
-                scores[draw] = editor.score(own, latents)
-                said += (own.separation or 0) / flags.draws if shrink else 0
-            mean, low, high = interval(scores, test.attributes[:, column], test.identity)
-            row += f"{mean:>8.3f} [{low:.3f}, {high:.3f}]"
-        print(f"{row}{said:>12.3f}")
+        scores, said = torch.zeros(flags.draws, len(test)), 0.0
+        for draw in range(flags.draws):
+            generator = np.random.default_rng(draw)
+            sets = [chosen(side, flags.faces, generator) for side in (has, has_not)]
+            own = editor.attribute_from(*sets, name=name)
+            scores[draw] = editor.score(own, latents)
+            said += (own.separation or 0) / flags.draws
+        mean, low, high = interval(scores, test.attributes[:, column], test.identity)
+        print(f"{name:<22}{mean:>8.3f} [{low:.3f}, {high:.3f}]{said:>12.3f}")
     return 0
 
 

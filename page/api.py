@@ -156,22 +156,21 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
         with_it: list[gr.FileData],
         without_it: list[gr.FileData],
         name: str,
-        shrink: bool = True,
     ) -> tuple[gr.FileData, float | None, str]:
         """A slider of one's own: its file, how well it separates (0.5 to 1, or None), in words.
 
         Parameters:
             with_it: photographs of faces that have it
-            without_it: photographs of faces that have it not
+            without_it: photographs of faces that have it not; of one each, the slider adds what
+                the first has that the second has not
             name: what to call it
-            shrink: False is the plain difference; of one each, what A has that B has not
         """
         with sentences():
             if len(with_it) > own.LARGEST or len(without_it) > own.LARGEST:
                 raise ValueError(f"A set takes at most {own.LARGEST} photographs.")
             sets = [[_face(editor, photo, 1) for photo in part] for part in (with_it, without_it)]
             with turn:
-                made = editor.attribute_from(*sets, name=name, shrink=shrink)
+                made = editor.attribute_from(*sets, name=name)
             return gr.FileData(path=own.write(made)), made.separation, custom.in_words(made)
 
     named: dict[str, Callable] = {

@@ -91,10 +91,6 @@ def own_tab(
             html(HOW)
             name = gr.Textbox(label="Its name", placeholder="Freckles", max_length=custom.LONGEST)
             ends = [face_set(title) for title in SETS]
-            plain = gr.Checkbox(
-                label="A − B exactly", value=False,
-                info="All that sets the two apart, the person too: what A has that B has not.",
-            )  # fmt: skip
             make = gr.Button("Make the slider", variant="primary", interactive=False)
             file = gr.File(
                 label="Or load one that was made here", file_types=[custom.ENDING], height=64,
@@ -164,11 +160,11 @@ def own_tab(
         state = replace(state, own=(own, *state.own)[:SLOTS])
         return {verdict: said, **show_sliders(state, [FIRST, *positions])}
 
-    def learn(name: str, plain: bool, state: Workshop, *positions: float) -> Updates:
+    def learn(name: str, state: Workshop, *positions: float) -> Updates:
         try:
             with turn:
                 title = (name or "").strip() or "My slider"
-                own = editor.attribute_from(*state.sets, name=title, shrink=not plain)
+                own = editor.attribute_from(*state.sets, name=title)
         except (VectorError, ModelNotFound) as error:
             return {verdict: str(error)}
         return put(state, own, custom.in_words(own), list(positions))
@@ -218,7 +214,7 @@ def own_tab(
                          show_progress_on=end.files, **PRIVATE)  # fmt: skip
         end.shown.click(taking_out(which), work, adding, **SAME)
         end.clear.click(partial(empty, which), work, changed, **SAME)
-    make.click(learn, [name, plain, work, *sliders], showing, **opening)
+    make.click(learn, [name, work, *sliders], showing, **opening)
     file.upload(load, [file, work, *sliders], [file, *showing], **opening)
     photo.change(try_photo, [photo, work], [work, stage, note, photo], preprocess=False, **opening)
     sample.click(try_sample, work, [work, stage, note, photo], **opening)

@@ -7,6 +7,7 @@ import torch
 from vaegan import attributes
 from vaegan.attributes import VectorError
 from vaegan.data import CELEBA_ATTRIBUTES
+from vaegan.networks import encode_all
 
 
 def test_directions_add_up():
@@ -31,7 +32,7 @@ def test_one_unit_is_the_way_between_the_class_means(tiny_snapshot, drawn_faces)
     snapshot = load_snapshot(tiny_snapshot)
     vectors = attributes.load(tiny_snapshot / "attributes.safetensors", snapshot.sha256)
     train = drawn_faces.subset("train")
-    mu = attributes.encode_all(snapshot.encoder, train)
+    mu = encode_all(snapshot.encoder, train.images)
     has = train.attributes[:, 0] == 1
     expected = mu[has].mean(0) - mu[~has].mean(0)
     torch.testing.assert_close(vectors.direction({"Smiling": 1.0}), expected)

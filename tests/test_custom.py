@@ -15,68 +15,46 @@ def gaussian(n: int, dimensions: int, seed: int) -> torch.Tensor:
     return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
 
 
-def test_alike_in_every_direction_nothing_turns_the_difference():
+def test_the_vector_is_the_difference_of_the_means():
     has, has_not = gaussian(3, 6, 0) + 1, gaussian(4, 6, 1)
-    difference = has.mean(0) - has_not.mean(0)
-    space = custom.Space(torch.eye(6))
-    torch.testing.assert_close(space.vector(has, has_not), difference)
-    torch.testing.assert_close(space.vector(has, has_not, shrink=False), difference)
+    own = custom.Space(gaussian(6, 6, 2).tril()).learn(has, has_not, "One more", "a" * 64)
+    torch.testing.assert_close(own.vector, has.mean(0) - has_not.mean(0))
 
 
-def test_shrinkage_is_the_posterior_mean():
-    # C = I, one known vector 2·e1: S = diag(4 + OTHER, OTHER); one face each doubles the noise.
-    space = custom.Space(torch.eye(2), torch.tensor([[2.0, 0.0]]))
-    s = torch.tensor([4 + custom.OTHER, custom.OTHER], dtype=torch.double)
-    torch.testing.assert_close(space.shrinkage(1, 1), torch.diag(s / (s + 2)))
-    vector = space.vector(torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2))
-    assert (vector[1] / vector[0]).item() == pytest.approx(
-        (s[1] / (s[1] + 2)).item() / (s[0] / (s[0] + 2)).item(), rel=1e-5
-    )
+def test_the_normal_is_the_ridged_discriminant():
+    # C = diag(1, 4), so c = 2.5 and a ridge of RIDGE · 2.5.
+    space = custom.Space(torch.diag(torch.tensor([1.0, 2.0])))
+    normal = space.normal(torch.tensor([1.0, 1.0]))
+    ridge = 2.5 * custom.RIDGE
+    torch.testing.assert_close(normal, 1 / torch.tensor([1 + ridge, 4 + ridge]).double())
 
 
-def test_at_one_a_face_moves_as_far_as_the_sets_lie_apart():
-    space = custom.Space(torch.diag(torch.tensor([1.0, 2.0, 0.5])), gaussian(4, 3, 2))
-    has, has_not = gaussian(5, 3, 3) + 1, gaussian(5, 3, 4)
-    vector = space.vector(has, has_not)
-    normal = space.normal(vector).float()
-    torch.testing.assert_close(normal @ vector, normal @ (has.mean(0) - has_not.mean(0)))
-
-
-def test_many_faces_need_no_shrinking():
-    shift = torch.tensor([1.0, -2.0, 0.5, 0.0])
-    vector = custom.Space(torch.eye(4), gaussian(3, 4, 0)).vector(
-        gaussian(20_000, 4, 1) + shift, gaussian(20_000, 4, 2)
-    )
-    torch.testing.assert_close(vector, shift, atol=0.03, rtol=0)
-
-
-def test_a_known_neighbour_helps_to_find_a_planted_direction():
-    dimensions, trials = 64, 20
-    planted = torch.zeros(dimensions)
-    planted[:2] = 1.0
-    known = torch.zeros(3, dimensions)
-    known[0, 0] = known[1, 1] = known[2, 2] = 1.5
-    found = {"shrunk": 0.0, "plain": 0.0}
-    space = custom.Space(torch.eye(dimensions), known)
+def test_directions_of_large_variance_count_for_less():
+    wide, trials = torch.ones(32), 20
+    wide[0] = 12.0
+    space = custom.Space(torch.diag(wide))
+    planted = torch.ones(32)
+    right = {"discriminant": 0.0, "difference": 0.0}
     for trial in range(trials):
-        has, has_not = gaussian(5, dimensions, 2 * trial), gaussian(5, dimensions, 2 * trial + 1)
-        for name, shrink in (("shrunk", True), ("plain", False)):
-            vector = space.vector(has + planted, has_not, shrink)
-            found[name] += torch.cosine_similarity(vector, planted, dim=0).item() / trials
-    assert found["shrunk"] > 0.6 > 0.4 > found["plain"]
+        has, has_not = (wide * gaussian(40, 32, 2 * trial + side) for side in (0, 1))
+        own = space.learn(has[:20] + planted, has_not[:20], "Planted", "a" * 64)
+        normals = {"discriminant": space.normal(own.vector).float(), "difference": own.vector}
+        for name, normal in normals.items():
+            scores = (has[20:] + planted) @ normal, has_not[20:] @ normal
+            right[name] += custom.auc(*scores) / trials
+    assert right["discriminant"] > right["difference"] + 0.05
 
 
-@pytest.mark.parametrize("shrink", [True, False])
-def test_separation_leaves_each_pair_out(shrink):
-    space = custom.Space(torch.eye(5), gaussian(2, 5, 9))
+def test_separation_leaves_each_pair_out():
+    space = custom.Space(gaussian(5, 5, 9).tril())
     has, has_not = gaussian(4, 5, 0) + 0.5, gaussian(3, 5, 1)
     wins = 0.0
     for i in range(4):
         for j in range(3):
             rest = torch.cat([has[:i], has[i + 1 :]]), torch.cat([has_not[:j], has_not[j + 1 :]])
-            normal = space.normal(space.vector(*rest, shrink)).float()
+            normal = space.normal(rest[0].mean(0) - rest[1].mean(0)).float()
             wins += float(normal @ has[i] > normal @ has_not[j])
-    assert space.separation(has, has_not, shrink) == pytest.approx(wins / 12)
+    assert space.separation(has, has_not) == pytest.approx(wins / 12)
 
 
 def test_separation_is_half_where_there_is_nothing_and_one_where_all_is_clear():
@@ -169,7 +147,7 @@ def test_the_editor_makes_a_slider_that_edits(editor, sets):
 
 def test_a_minus_b_is_what_a_has_that_b_has_not(editor, sets):
     a, b = sets[0][0], sets[1][0]
-    own = editor.attribute_from([a], [b], name="A − B", shrink=False)
+    own = editor.attribute_from([a], [b], name="A − B")
     wanted = editor.mirrored_mean(a) - editor.mirrored_mean(b)
     torch.testing.assert_close(own.vector, wanted[0])
 

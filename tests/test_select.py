@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaegan import attributes, images, select
 from vaegan.data import FaceSet
+from vaegan.networks import encode_all
 from vaegan.select import PLAIN, TUNED, Options, averages, winner
 
 
@@ -67,7 +68,7 @@ def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
     assert smiling["effect"] == pytest.approx(select.AIM, abs=0.06)
     assert set(smiling["moves"]) <= {"Male", "Young"}
     plain = attributes.compute(Colours().encoder, faces, "weights")
-    mu = attributes.encode_all(Colours().encoder, faces.subset("train"))
+    mu = encode_all(Colours().encoder, faces.subset("train").images)
     row = vectors.vectors[vectors.names.index("Smiling")]
     lengths = [(v / mu.std(dim=0)).norm() for v in (row, plain.vectors[0])]
     assert lengths[0] == pytest.approx(select.REACH * lengths[1].item(), rel=1e-4)

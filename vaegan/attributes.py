@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaegan import checkpoint, data, directions, files, images
+from vaegan import checkpoint, data, directions, files
 from vaegan.data import FaceSet
+from vaegan.networks import Encoder, encode_all
 
 FORMAT = 1
 TRAINED = "learned in training"
@@ -137,14 +138,8 @@ class AttributeVectors:
         return self.vectors[self.names.index(name)]
 
 
-@torch.no_grad()
-def encode_all(encoder: nn.Module, faces: FaceSet, batch: int = 256) -> Tensor:
-    """mu of every face: (N, latent_dim)."""
-    return torch.cat([encoder(images.to_float(part))[0] for part in faces.images.split(batch)])
-
-
 def compute(
-    encoder: nn.Module, faces: FaceSet, model: str, method: str = "difference of means"
+    encoder: Encoder, faces: FaceSet, model: str, method: str = "difference of means"
 ) -> AttributeVectors:
     """The vectors of all attributes that have training faces on both sides.
 
@@ -159,7 +154,7 @@ def compute(
     train = faces.subset("train").labelled()
     if not len(train):
         raise VectorError("None of the training faces has a label, so there is no vector.")
-    mu, labels = encode_all(encoder, train), train.attributes
+    mu, labels = encode_all(encoder, train.images), train.attributes
     vectors = directions.to_class_means(directions.METHODS[method](mu, labels), mu, labels)
     counts = [
         (int((column == 1).sum()), int((column == -1).sum())) for column in train.attributes.T

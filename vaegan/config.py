@@ -64,7 +64,7 @@ class ModelConfig(_Config):
     model: str = "vaegan"
     resolution: int = 64
     latent_dim: int = 256
-    eigenface_side: int = 0  # of the pictures that linear paths see, such as 32; 0: no such paths
+    eigenface_side: int = 32  # of the pictures that linear paths see; 0: no such paths
     attributes: tuple[str, ...] = ()  # that the discriminator names and the decoder edits
 
     encoder_widths: tuple[int, ...] = (32, 64, 160, 320)
@@ -126,7 +126,7 @@ class TrainConfig(_Config):
     adversarial: str = "hinge"  # "hinge" | "bce"
     adversary_start: int = 2000  # steps as a plain VAE before the discriminator joins
     kl_weight: float = 0.001
-    kl_warmup: int = 2000  # steps over which the KL's weight rises from 0
+    kl_warmup: int = 0  # steps over which the KL's weight rises from 0
     gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
@@ -155,6 +155,7 @@ class TrainConfig(_Config):
 
 LARSEN_2016_MODEL = ModelConfig(
     latent_dim=128,
+    eigenface_side=0,
     encoder_widths=(64, 128, 256),
     encoder_kernels=(5, 5, 5),
     encoder_hidden=2048,

@@ -400,13 +400,10 @@ class Editor:
         with_images: Sequence[Source | Face],
         without_images: Sequence[Source | Face],
         name: str,
-        shrink: bool = True,
     ) -> OwnAttribute:
         """A slider from two sets: photographs (their largest face), or faces already open.
 
-        Args:
-            shrink: False takes the plain difference of the sets; of one face each, that is "what
-                A has that B has not".
+        Of one face each, it adds what the first has that the second has not.
 
         Raises:
             VectorError: a set is empty, or the name is no name.
@@ -416,11 +413,11 @@ class Editor:
             torch.cat([self.mirrored_mean(one) for one in faces]) if faces else torch.empty(0)
             for faces in (with_images, without_images)
         )
-        return self._space(name).learn(has, has_not, name, self.model, shrink)
+        return custom.Space(self.prior_cholesky).learn(has, has_not, name, self.model)
 
     def score(self, own: OwnAttribute, mu: Tensor) -> Tensor:
         """How much faces have of it, (N,): higher is more. mu: (N, latent_dim), mirrored means."""
-        return mu @ self._space(own.name).normal(own.vector).float()
+        return mu @ custom.Space(self.prior_cholesky).normal(own.vector).float()
 
     def load_attribute(self, path: str | Path) -> OwnAttribute:
         """A slider that `vaegan.custom.save` wrote.
@@ -429,13 +426,6 @@ class Editor:
             VectorError: damaged, or made for another model.
         """
         return custom.load(path, self.model, self.config.latent_dim)
-
-    def _space(self, name: str) -> custom.Space:
-        """Known attributes but the one of that very name, of which nobody would make their own."""
-        if self.vectors is None:
-            return custom.Space(self.prior_cholesky)
-        others = [index for index, other in enumerate(self.vectors.names) if other != name]
-        return custom.Space(self.prior_cholesky, self.vectors.vectors[others])
 
     @torch.inference_mode()
     def mirrored_mean(self, image: Source | Face) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaegan import attributes, charts, checkpoint, data, files, hub, images, judge
+from vaegan import charts, checkpoint, data, files, hub, images, judge
 from vaegan.attributes import VectorError
 from vaegan.data import FaceSet
 from vaegan.directions import least_squares
@@ -32,6 +32,7 @@ from vaegan.identity import identity
 from vaegan.judge import Judge, JudgeError
 from vaegan.leakage import Known
 from vaegan.metrics import agreement, estimate, frechet, kernel, mean, psnr, ssim
+from vaegan.networks import encode_all
 from vaegan.tables import tables
 
 FORMAT = 1
@@ -99,7 +100,7 @@ def evaluate(
         "groups": _groups(known, labels, faces.attribute_names, critic, edits["reconstruction"]),
     }
     if train is not None and len(train := train.labelled()):
-        mu = attributes.encode_all(editor.encoder, train)
+        mu = encode_all(editor.encoder, train.images)
         common = [name for name in critic.names if name in train.attribute_names]
         columns = [train.attribute_names.index(name) for name in common]
         people = replace(train, attributes=train.attributes[:, columns], attribute_names=common)

@@ -19,8 +19,8 @@ from vaegan import images, judge
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.judge import Judge
+from vaegan.models import RELATED
 
-CORRELATED = 0.5  # labels that correlate above this go together in life, and are no leakage
 NUMBERS = ("effect", "change", "leakage")  # of an edit
 GOAL = 0.85  # effect at which directions are compared
 STRONGEST = 8.0  # up to so many times a direction's own length
@@ -61,7 +61,7 @@ def know(editor: Editor, critic: Judge, faces: FaceSet) -> Known:
 def bystanders(critic: Judge, target: int) -> Tensor:
     """The judged attributes that an edit of `target` should leave alone: (A,) bool."""
     judged = torch.tensor([name in critic.judged for name in critic.names])
-    others = judged & (critic.correlation[target].abs() <= CORRELATED)
+    others = judged & (critic.correlation[target].abs() <= RELATED)
     others[target] = False
     return others
 

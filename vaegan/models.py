@@ -23,7 +23,7 @@ from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
 Phase = dict[str, Tensor]
 STRONGEST = 3.0  # slider position up to which edits are trained
 LOCAL = 6.0  # weight of an edit's change of pixels: what need not change should not
-RELATED = 0.5  # labels that correlate above this may change together
+RELATED = 0.5  # labels that correlate above this go together in life, so may change together
 RIDGE = 0.1  # on the labels' correlations, whose smallest eigenvalues are noise
 EQUILIBRIUM = 0.68  # the discriminator's loss when it can tell nothing: about log 2
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vaegan import images
 from vaegan.config import ModelConfig
 
 LOGVAR_RANGE = (-12.0, 6.0)  # keeps exp(logvar) finite in half precision
@@ -203,6 +204,12 @@ class MinibatchDeviation(nn.Module):
         deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         plane = deviation.repeat(group).view(n, 1, 1, 1).expand(n, 1, *h.shape[2:])
         return torch.cat([h, plane], dim=1)
+
+
+@torch.no_grad()
+def encode_all(encoder: Encoder, pixels: Tensor, batch: int = 256) -> Tensor:
+    """mu of every picture, (N, latent_dim). pixels: (N, 3, R, R) uint8."""
+    return torch.cat([encoder(images.to_float(part))[0] for part in pixels.split(batch)])
 
 
 def fold(network: nn.Module) -> nn.Module:

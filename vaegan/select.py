@@ -40,6 +40,8 @@ from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
 from vaegan.judge import Judge, JudgeError
 from vaegan.leakage import Known
+from vaegan.models import RELATED
+from vaegan.networks import encode_all
 
 TUNED = "tuned through the decoder"
 CONDITIONED = "difference of means, conditioned"
@@ -118,7 +120,7 @@ def select(
         raise VectorError("Vectors need labelled faces in both training and validation part.")
     plain = attributes.compute(editor.encoder, faces, model)
     columns = [train.attribute_names.index(name) for name in plain.names]
-    mu = attributes.encode_all(editor.encoder, train)
+    mu = encode_all(editor.encoder, train.images)
     people = Labelled(train.images, mu, train.attributes[:, columns], plain.names)
     candidates = candidate_directions(editor, people, validation, columns, options)
     known = leakage.know(editor, critic, validation)
@@ -198,12 +200,12 @@ def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
 def _conditioned(plain: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
     """Each difference of means less the attributes that its labels go with most.
 
-    Those beyond `leakage.CORRELATED` are left in: they belong to it.
+    Those beyond `models.RELATED` are left in: they belong to it.
     """
     correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
     rows = []
     for index, row in enumerate(plain):
-        others = correlation[index].masked_fill(correlation[index] > leakage.CORRELATED, 0)
+        others = correlation[index].masked_fill(correlation[index] > RELATED, 0)
         chosen = others.topk(min(CONDITIONS, len(others))).indices
         chosen = chosen[plain[chosen].any(dim=1) & (chosen != index)]
         rows.append(directions.conditioned(row[None], plain[chosen], mu)[0] if len(chosen) else row)
@@ -250,7 +252,7 @@ def _tuned(
         ]
     )  # fmt: skip
     correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
-    others = ((correlation[targets] <= leakage.CORRELATED) & (accuracy >= READ)).float()
+    others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
     others[torch.arange(len(targets)), targets] = 0
     tuned = tuning.tune(
         begin[targets],

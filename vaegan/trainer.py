@@ -23,6 +23,7 @@ from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
 from vaegan.distributed import Draws
 from vaegan.models import Model, Phase, Step, build
+from vaegan.networks import encode_all
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 COMPONENTS = 8192  # faces, about, whose principal components training begins with
@@ -239,14 +240,12 @@ class Trainer:
         x = flip(x, draws.uniform(local, 1)) if self.config.flip else x
         return x, self.labels[rows]
 
-    @torch.no_grad()
     def _begin_labels(self) -> None:
         known = self.labels.any(dim=1)
         if not known.any():
             return
         encoder = self.model.eval().networks["encoder"]
-        batches = self.train_set[known].split(256)
-        mu = torch.cat([encoder(images.to_float(batch))[0] for batch in batches])
+        mu = encode_all(encoder, self.train_set[known])
         self.model.train().begin(mu, self.labels[known])
 
     def _set_learning_rate(self) -> None:
@@ -336,14 +335,11 @@ class Trainer:
             folder, self.model.config, networks, self._prior(networks), training
         )
 
-    @torch.no_grad()
     def _prior(self, networks: dict[str, torch.nn.Module]) -> tuple[Tensor, Tensor]:
         size = self.model.config.latent_dim
         if "encoder" not in networks:
             return torch.zeros(size), torch.eye(size)
-        batches = self.train_set.split(256)
-        mu = torch.cat([networks["encoder"](images.to_float(batch))[0] for batch in batches])
-        return checkpoint.fit_prior(mu.cpu())
+        return checkpoint.fit_prior(encode_all(networks["encoder"], self.train_set).cpu())
 
     # ------------------------------------------------------------ what people see
 
