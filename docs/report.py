@@ -27,6 +27,7 @@ ABLATIONS = {
     "vaegan": "VAE-GAN",
     "vaegan-no-feature-loss": "without the feature loss",
     "vaegan-no-prior-samples": "without prior samples",
+    "vaegan-no-attributes": "without attributes named or edits trained",
     "vaegan-no-augment": "without augmentation",
 }
 PAPER = "larsen2016"

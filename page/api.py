@@ -114,7 +114,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
             near = latents.neighbours(
                 _latent(editor, z),
                 _count(count),
-                editor.prior_cholesky,
+                editor.prior.cholesky,
                 float(step),
                 int(seed) % 2**32,
             )

@@ -38,7 +38,7 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
 
     def at(state: Chain, times: torch.Tensor) -> torch.Tensor:
         points = torch.cat([face.z for face in state.faces])
-        return latents.along(points, times, editor.prior_mean if state.spherical else None)
+        return latents.along(points, times, editor.prior.mean if state.spherical else None)
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture."""

@@ -256,7 +256,7 @@ def _small(face: Face) -> Face:
 
 HOW = """
 <p class="how">Show it what you mean: photographs of faces <b>with</b> something (freckles, a
-fringe, your brother’s grin) and of others <b>without</b>. One on each side is enough to try; ten
-are better, of different people. The largest face of each photograph counts; click on one to take
-it out again.</p>
+fringe, your brother’s grin) and of others <b>without</b>. One on each side gives all that the one
+has and the other has not, the person too; ten of different people give what they have in common.
+The largest face of each photograph counts; click on one to take it out again.</p>
 """

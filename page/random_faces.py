@@ -89,7 +89,7 @@ def random_tab(
             return gr.skip()
         center = z[index : index + 1]
         near = latents.neighbours(
-            center, AROUND, editor.prior_cholesky, step, random.randrange(2**32)
+            center, AROUND, editor.prior.cholesky, step, random.randrange(2**32)
         )
         return lay_out(torch.cat([center, near]), "Neighbour")
 

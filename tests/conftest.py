@@ -13,6 +13,7 @@ from vaegan import attributes, checkpoint, data
 from vaegan.config import ModelConfig, TrainConfig, at_resolution
 from vaegan.data import FaceSet
 from vaegan.models import build
+from vaegan.prior import Prior
 
 TINY_MODEL = dataclasses.replace(
     at_resolution(ModelConfig(), 32),
@@ -75,7 +76,7 @@ def tiny_snapshot(tmp_path_factory: pytest.TempPathFactory, drawn_faces: FaceSet
     torch.manual_seed(0)
     model = build(TINY_MODEL).eval()
     networks = {name: model.networks[name] for name in model.exported}
-    prior = (torch.zeros(8), torch.eye(8))
+    prior = Prior.standard(8)
     checkpoint.save_snapshot(folder, TINY_MODEL, networks, prior, {"steps": 0})
     snapshot = checkpoint.load_snapshot(folder)
     vectors = attributes.compute(snapshot.encoder, drawn_faces, snapshot.sha256)

@@ -7,6 +7,7 @@ import torch
 
 from vaegan import Editor, ModelNotFound, checkpoint
 from vaegan.models import build
+from vaegan.prior import Prior
 from vaegan.refine import refine
 
 
@@ -18,7 +19,7 @@ def gan(tmp_path_factory) -> Editor:
     torch.manual_seed(0)
     config = dataclasses.replace(TINY_MODEL, model="gan")
     networks = {"decoder": build(config).eval().decoder}
-    prior = (torch.zeros(8), torch.eye(8))
+    prior = Prior.standard(8)
     checkpoint.save_snapshot(folder, config, networks, prior, {"steps": 0})
     return Editor.from_pretrained(folder)
 
@@ -42,7 +43,7 @@ def test_directions_in_which_no_face_differs_are_left_alone():
 def test_a_gan_finds_a_face_that_it_drew_itself(gan):
     drawn = gan.face_of(gan.draw(1, truncation=1.0, seed=1))
     found = gan.adopt(drawn)
-    start = gan.decode(gan.prior_mean[None])
+    start = gan.decode(gan.prior.mean[None])
     before = (start - drawn.reconstruction).abs().mean()
     after = (found.reconstruction - drawn.reconstruction).abs().mean()
     assert after < before / 3

@@ -188,7 +188,7 @@ def test_refining_brings_the_reconstruction_nearer(astronaut):
     assert psnr(steps[-1].reconstruction) > psnr(face.reconstruction) + 0.3
     torch.testing.assert_close(steps[-1].reconstruction, editor.decode(steps[-1].z))
     # In units of how faces differ, it has not gone far; and nothing else was touched.
-    way = torch.linalg.solve(editor.prior_cholesky, (steps[-1].z - face.z)[0])
+    way = torch.linalg.solve(editor.prior.cholesky, (steps[-1].z - face.z)[0])
     assert 0 < way.square().mean().sqrt() < 1
     assert steps[-1].crop is face.crop and steps[-1].photo is face.photo
     assert torch.is_grad_enabled()
@@ -233,7 +233,7 @@ def test_a_morph_begins_at_one_face_and_ends_at_the_other(editor, face):
 def test_random_faces_follow_the_fitted_gaussian_and_the_seed(editor):
     assert torch.equal(editor.draw(3, seed=5), editor.draw(3, seed=5))
     assert not torch.equal(editor.draw(3, seed=5), editor.draw(3, seed=6))
-    assert torch.equal(editor.draw(3, truncation=0), editor.prior_mean.expand(3, -1))
+    assert torch.equal(editor.draw(3, truncation=0), editor.prior.mean.expand(3, -1))
     many = editor.draw(20_000, truncation=0.5, seed=0)
     assert many.std(0).mean().item() == pytest.approx(0.5, rel=0.02)  # the tiny prior is N(0, I)
     assert len(editor.sample(n=2, seed=0)) == 2

@@ -8,7 +8,7 @@ distribution of the training latents, and nothing else; no pickle.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vaegan import files
 from vaegan.config import ConfigError, ModelConfig
 from vaegan.models import Model, build
+from vaegan.prior import Prior
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DISCRIMINATOR = "training/discriminator.safetensors"
@@ -83,15 +84,13 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 class Snapshot:
     """A model ready to be used: networks in float32 and eval mode, on the CPU.
 
-    prior_mean: (latent_dim,); prior_cholesky: (latent_dim, latent_dim), lower triangular: the
-    Gaussian fitted to the training photographs' mu.
+    prior: fitted to the training photographs' mu.
     training: what `config.json` says of the run, for people to read.
     """
 
     config: ModelConfig
     networks: dict[str, nn.Module]
-    prior_mean: Tensor
-    prior_cholesky: Tensor
+    prior: Prior
     training: dict[str, Any]
     sha256: str
 
@@ -104,34 +103,23 @@ class Snapshot:
         return self.networks["decoder"]
 
 
-def fit_prior(mu: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and Cholesky factor (D, D) of the Gaussian that fits latents (N, D).
-
-    The aggregate posterior is not N(0, I), and the decoder draws better faces from where the
-    training faces really lie: the cheapest form of a two-stage VAE (Dai & Wipf 2019).
-    """
-    mu = mu.double()
-    mean = mu.mean(dim=0)
-    covariance = (mu - mean).T @ (mu - mean) / max(1, len(mu) - 1)
-    ridge = 1e-4 * covariance.diagonal().mean() + 1e-8  # few faces leave it without full rank
-    covariance.diagonal().add_(ridge)
-    return mean.float(), torch.linalg.cholesky(covariance).float()
-
-
 def save_snapshot(
     folder: Path,
     config: ModelConfig,
     networks: dict[str, nn.Module],
-    prior: tuple[Tensor, Tensor],
+    prior: Prior,
     training: dict[str, Any],
 ) -> None:
     """Writes `config.json` and `model.safetensors` (float16) into `folder`."""
-    tensors = {
-        f"{name}.{key}": value.half() if value.is_floating_point() else value
+    tensors = prior.tensors() | {
+        f"{name}.{key}": value
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    tensors["prior_mean"], tensors["prior_cholesky"] = (part.half() for part in prior)
+    tensors = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
     files.save_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
     described = {"format": FORMAT, "model": config.to_dict(), "training": training}
     files.write_json(folder / CONFIG, described)
@@ -160,9 +148,8 @@ def load_snapshot(folder: Path) -> Snapshot:
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    expected["prior_mean"] = torch.empty(config.latent_dim)
-    expected["prior_cholesky"] = torch.empty(config.latent_dim, config.latent_dim)
-    _check(folder, tensors, expected)
+    components = len(tensors.get("prior_weights", ()))
+    _check(folder, tensors, expected | Prior.shapes(config.latent_dim, components))
     for name, network in networks.items():
         prefix = f"{name}."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -171,8 +158,7 @@ def load_snapshot(folder: Path) -> Snapshot:
     return Snapshot(
         config=config,
         networks=networks,
-        prior_mean=tensors["prior_mean"].float(),
-        prior_cholesky=tensors["prior_cholesky"].float(),
+        prior=Prior(**{f.name: tensors[f"prior_{f.name}"].float() for f in fields(Prior)}),
         training=described.get("training", {}),
         sha256=files.sha256(folder / WEIGHTS),
     )

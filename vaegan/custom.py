@@ -6,7 +6,7 @@ analysis (Fisher 1936; Friedman 1989, "Regularized discriminant analysis"),
 
     normal = (C + RIDGE · c · I)^-1 (mean with - mean without)
 
-with C the covariance of the latents, from the Gaussian that the snapshot stores, and c the mean of
+with C the covariance of the latents, from the prior that the snapshot stores, and c the mean of
 its diagonal.
 """
 

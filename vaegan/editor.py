@@ -71,8 +71,7 @@ class Editor:
         self.model = snapshot.sha256
         self.encoder = fold(snapshot.encoder) if snapshot.encoder else None
         self.decoder = fold(snapshot.decoder)
-        self.prior_mean = snapshot.prior_mean
-        self.prior_cholesky = snapshot.prior_cholesky
+        self.prior = snapshot.prior
         self.vectors = vectors
         known = vectors.names if vectors else ()
         measured = dict(zip(known, vectors.measured, strict=False)) if vectors else {}
@@ -314,7 +313,7 @@ class Editor:
         if face.photo is None:
             raise ValueError("The model drew this face itself, so z fits it already.")
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
-        for z in optimisation.refine(self.decoder, face.z, x, self.prior_cholesky, steps):
+        for z in optimisation.refine(self.decoder, face.z, x, self.prior.cholesky, steps):
             yield replace(face, z=z, reconstruction=self.decode(z))
 
     def preview(
@@ -340,7 +339,7 @@ class Editor:
 
         spherical: on an arc around the mean of the training faces, not on the straight line.
         """
-        center = self.prior_mean if spherical else None
+        center = self.prior.mean if spherical else None
         return latents.between(a.z[0], b.z[0], torch.tensor([float(t)]), center)
 
     def interpolate(
@@ -359,7 +358,7 @@ class Editor:
         seed: int | None = None,
         fitted: bool = True,
     ) -> Tensor:
-        """n latents from the Gaussian fitted to the training faces: (n, latent_dim).
+        """n latents from the mixture fitted to the training faces: (n, latent_dim).
 
         Args:
             truncation: scales the distance from the mean face; 0 is the mean face itself.
@@ -368,10 +367,9 @@ class Editor:
         """
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
-        epsilon = torch.randn(n, self.config.latent_dim, generator=generator)
         if not fitted:
-            return truncation * epsilon
-        return self.prior_mean + truncation * epsilon @ self.prior_cholesky.T
+            return truncation * torch.randn(n, self.config.latent_dim, generator=generator)
+        return self.prior.draw(n, truncation, generator)
 
     def sample(
         self, n: int = 4, truncation: float = 0.7, seed: int | None = None
@@ -387,8 +385,8 @@ class Editor:
         """
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
         if self.encoder is None:
-            mean, steps = self.prior_mean[None], optimisation.FROM_AFAR
-            *_, z = optimisation.refine(self.decoder, mean, x, self.prior_cholesky, steps)
+            mean, steps = self.prior.mean[None], optimisation.FROM_AFAR
+            *_, z = optimisation.refine(self.decoder, mean, x, self.prior.cholesky, steps)
         else:
             z, _ = self.encoder(x.contiguous(memory_format=torch.channels_last))
         return replace(face, z=z, reconstruction=self.decode(z))
@@ -413,11 +411,11 @@ class Editor:
             torch.cat([self.mirrored_mean(one) for one in faces]) if faces else torch.empty(0)
             for faces in (with_images, without_images)
         )
-        return custom.Space(self.prior_cholesky).learn(has, has_not, name, self.model)
+        return custom.Space(self.prior.cholesky).learn(has, has_not, name, self.model)
 
     def score(self, own: OwnAttribute, mu: Tensor) -> Tensor:
         """How much faces have of it, (N,): higher is more. mu: (N, latent_dim), mirrored means."""
-        return mu @ custom.Space(self.prior_cholesky).normal(own.vector).float()
+        return mu @ custom.Space(self.prior.cholesky).normal(own.vector).float()
 
     def load_attribute(self, path: str | Path) -> OwnAttribute:
         """A slider that `vaegan.custom.save` wrote.

@@ -44,7 +44,7 @@ GROUPS = ("Male", "Young", "Pale_Skin")
 class Options:
     """How much to measure.
 
-    faces: at most so many for each attribute. samples: faces drawn from the fitted Gaussian.
+    faces: at most so many for each attribute. samples: faces drawn from the fitted prior.
     strengths: slider positions. identity: whether to embed faces, which is slow.
     """
 

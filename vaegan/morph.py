@@ -62,7 +62,7 @@ def film(
     if whole and first.photo is None:
         raise ValueError("The first face was drawn by the model: there is no photograph behind it.")
     side = len(first.crop) if whole else size
-    center = editor.prior_mean if spherical else None
+    center = editor.prior.mean if spherical else None
     path = latents.along(torch.cat([face.z for face in faces]), times, center)
     textures = [texture(editor, face, side) for face in faces]
     seen: dict[float, Image.Image] = {}  # the way back shows the same pictures

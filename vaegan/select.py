@@ -51,9 +51,11 @@ STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there, on reconstructions, that units shrink to …
 AIM_PHOTOGRAPH = 0.9  # … or this on photographs, which show less of an edit, …
 BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
-REACH = 1.5  # class distances that a unit may be long
-NATURAL = 1.2  # how much more a direction learned in training may leak, and still be preferred:
-# its edits had to pass for photographs, and look better than the judge can tell
+# They cross the judge's border with less than people would call a change (docs/experiments.md), so
+# they are shipped only where all others leak NATURAL times as much, or do not get there.
+UNNATURAL = (TRAINED, TUNED, "classifier normal", "LDA normal")
+NATURAL = 1.7
+REACH = 2.5  # class distances that a unit may be long
 SHOWN = 0.5  # effect there, also on photographs, below which an attribute is not offered …
 # … but for these, which a face editor cannot be without:
 KEPT = (
@@ -307,9 +309,11 @@ def winner(
         for method, found in compared.items()
         if found is not None
     }
+    natural = {method: found for method, found in reached.items() if method not in UNNATURAL}
     best = min(reached, key=reached.__getitem__, default=PLAIN)
-    if TRAINED in reached and reached[TRAINED][0] == reached[best][0]:
-        return TRAINED if reached[TRAINED][1] <= NATURAL * reached[best][1] else best
+    kind = min(natural, key=natural.__getitem__, default=best)
+    if natural and reached[kind][1] <= NATURAL * reached[best][1]:
+        return kind
     return best
 
 
@@ -340,9 +344,11 @@ def _in_units(
 ) -> tuple[Tensor, float]:
     """The vector as long as it may be, and the unit that shrinks it."""
     length = _length(vector, mu)
-    if strength is None or not length:
+    if not length:
         return vector, 1.0
     scaled = vector * (longest / length)
+    if strength is None:
+        return scaled, 1.0
     return scaled, min(1.0, strength * length / longest / STRENGTH)
 
 

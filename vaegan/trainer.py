@@ -24,6 +24,7 @@ from vaegan.data import FaceSet
 from vaegan.distributed import Draws
 from vaegan.models import Model, Phase, Step, build
 from vaegan.networks import encode_all
+from vaegan.prior import Prior
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 COMPONENTS = 8192  # faces, about, whose principal components training begins with
@@ -318,7 +319,7 @@ class Trainer:
         self.chosen = Chosen(**saved["chosen"])
 
     def export(self, folder: Path) -> None:
-        """Writes the averaged networks as a snapshot, with the Gaussian of their latents."""
+        """Writes the averaged networks as a snapshot, with the prior of their latents."""
         networks = self.average.networks
         training = {
             "steps": self.step,
@@ -335,11 +336,10 @@ class Trainer:
             folder, self.model.config, networks, self._prior(networks), training
         )
 
-    def _prior(self, networks: dict[str, torch.nn.Module]) -> tuple[Tensor, Tensor]:
-        size = self.model.config.latent_dim
+    def _prior(self, networks: dict[str, torch.nn.Module]) -> Prior:
         if "encoder" not in networks:
-            return torch.zeros(size), torch.eye(size)
-        return checkpoint.fit_prior(encode_all(networks["encoder"], self.train_set).cpu())
+            return Prior.standard(self.model.config.latent_dim)
+        return Prior.fit(encode_all(networks["encoder"], self.train_set).cpu())
 
     # ------------------------------------------------------------ what people see
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from test_page import ASTRONAUT, changed, distance, settled, slider, source, upl
 from vaegan import checkpoint
 from vaegan.config import PRESETS
 from vaegan.models import build
+from vaegan.prior import Prior
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def gan(tmp_path_factory) -> Path:
     config = dataclasses.replace(PRESETS["default"][0], model="gan", latent_dim=16)
     torch.manual_seed(0)
     networks = {"decoder": build(config).eval().decoder}
-    prior = (torch.zeros(16), torch.eye(16))
+    prior = Prior.standard(16)
     checkpoint.save_snapshot(folder, config, networks, prior, {"steps": 0})
     return folder
 
@@ -105,3 +106,11 @@ def test_a_visitor_names_a_model_and_a_wrong_one_says_why(go, gan):
     page.get_by_role("button", name="Load", exact=True).click()
     expect(page.get_by_text("cannot be")).to_be_visible()
     assert settled(page) == edited  # what was there stays
+
+
+def test_axe_finds_nothing_serious_there_either(go, violations: Callable[[Page], list[str]]):
+    page = go("compare-models")
+    page.locator("input[type=file]").first.set_input_files(ASTRONAUT)
+    expect(page.locator("#figures figure")).to_have_count(3)
+    assert not violations(page)
+    assert not violations(go("another-model"))
