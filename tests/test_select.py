@@ -11,7 +11,7 @@ from torch import Tensor
 from vaegan import attributes, images, select
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
-from vaegan.select import PLAIN, TUNED, Options, averages, winner
+from vaegan.select import NATURAL, PLAIN, TUNED, Options, averages, winner
 
 
 class Colours(FlatEditor):
@@ -95,6 +95,17 @@ def test_the_winner_leaks_least_among_those_that_reach():
     assert winner(compared, lengths, longest=0.6) == "quick"
     assert winner(compared, lengths, longest=0.1) == "endless"
     assert winner({"hopeless": None}, lengths, longest=1.0) == PLAIN
+
+
+def test_a_direction_that_only_the_judge_sees_ships_where_all_others_leak_much_more():
+    lengths = {TUNED: 1.0, "natural": 1.0}
+    for leakage, chosen in ((0.1 * NATURAL - 0.01, "natural"), (0.1 * NATURAL + 0.01, TUNED)):
+        compared = {
+            TUNED: {"strength": 1.0, "leakage": 0.1},
+            "natural": {"strength": 1.0, "leakage": leakage},
+        }
+        assert winner(compared, lengths, longest=1.0) == chosen
+    assert winner(compared | {"natural": None}, lengths, longest=1.0) == TUNED
 
 
 def test_doing_nothing_does_not_pay():

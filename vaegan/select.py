@@ -299,7 +299,7 @@ def compare(
 def winner(
     compared: dict[str, dict[str, float] | None], lengths: dict[str, float], longest: float
 ) -> str:
-    """The method that leaks least among those that have the effect at +2.
+    """The method that leaks least among those that have the effect at +2; see UNNATURAL.
 
     Args:
         lengths: of each method's direction; longest: that one unit of a slider may have.
