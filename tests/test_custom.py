@@ -29,6 +29,26 @@ def test_the_normal_is_the_ridged_discriminant():
     torch.testing.assert_close(normal, 1 / torch.tensor([1 + ridge, 4 + ridge]).double())
 
 
+def test_known_attributes_add_to_the_normal():
+    # C = I, so K = I / (1 + RIDGE) and the known normal, scaled to a variance of 1, is (1, 0).
+    space = custom.Space(torch.eye(2), torch.tensor([[5.0, 0.0]]))
+    plain, everywhere = 1 / (1 + custom.RIDGE), 2 / (1 + custom.RIDGE)
+    expected = torch.tensor([plain + custom.KNOWN * everywhere, plain]).double()
+    torch.testing.assert_close(space.normal(torch.ones(2)), expected)
+
+
+def test_a_set_that_differs_in_what_is_known_is_told_apart_better():
+    known = torch.nn.functional.one_hot(torch.arange(2), 64).float()
+    right = {}
+    for name, vectors in (("known", known), ("unknown", None)):
+        space = custom.Space(torch.eye(64), vectors)
+        pairs = [
+            (gaussian(6, 64, 2 * s) + 2 * known[0], gaussian(6, 64, 2 * s + 1)) for s in range(60)
+        ]
+        right[name] = sum(space.separation(*pair) for pair in pairs) / len(pairs)
+    assert right["known"] > right["unknown"] + 0.1
+
+
 def test_directions_of_large_variance_count_for_less():
     wide, trials = torch.ones(32), 20
     wide[0] = 12.0

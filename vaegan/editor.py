@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from vaegan import refine as optimisation
 from vaegan.align import Detection
 from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
-from vaegan.custom import OwnAttribute
+from vaegan.custom import OwnAttribute, Space
 from vaegan.face import Face
 from vaegan.hub import ModelNotFound
 from vaegan.networks import fold
@@ -411,11 +412,11 @@ class Editor:
             torch.cat([self.mirrored_mean(one) for one in faces]) if faces else torch.empty(0)
             for faces in (with_images, without_images)
         )
-        return custom.Space(self.prior.cholesky).learn(has, has_not, name, self.model)
+        return self._space.learn(has, has_not, name, self.model)
 
     def score(self, own: OwnAttribute, mu: Tensor) -> Tensor:
         """How much faces have of it, (N,): higher is more. mu: (N, latent_dim), mirrored means."""
-        return mu @ custom.Space(self.prior.cholesky).normal(own.vector).float()
+        return mu @ self._space.normal(own.vector).float()
 
     def load_attribute(self, path: str | Path) -> OwnAttribute:
         """A slider that `vaegan.custom.save` wrote.
@@ -436,6 +437,10 @@ class Editor:
             return face.z
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution).flip(2)[None]
         return (face.z + self.encoder(x.contiguous(memory_format=torch.channels_last))[0]) / 2
+
+    @cached_property
+    def _space(self) -> Space:
+        return Space(self.prior.cholesky, self.vectors.vectors if self.vectors else None)
 
 
 def _found(photo: Image.Image) -> list[Detection]:
