@@ -3,7 +3,8 @@
 # make test-all   the slow ones as well
 # make lint       style
 # make runs       trains and measures the four models and the ablations: DATA=faces64.safetensors STEPS=…
-# make report     writes docs/report.md from them; VECTORS=table.json of vaegan.select adds its table
+# make report     writes docs/report.md from them; VECTORS=table.json of vaegan.select adds its table,
+#                 ABLATIONS=folder says where those runs are, if not in runs/compare
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,7 +31,8 @@ runs: $(VENV)/dev
 	PYTHON=$(BIN)/python benchmarks/compare.sh $(DATA) $(STEPS)
 
 report: $(VENV)/dev
-	$(BIN)/python docs/report.py runs/compare $(if $(VECTORS),--vectors $(VECTORS))
+	$(BIN)/python docs/report.py runs/compare $(if $(VECTORS),--vectors $(VECTORS)) \
+		$(if $(ABLATIONS),--ablations $(ABLATIONS))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -127,10 +127,8 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     trainer.export(folder)
     snapshot = checkpoint.load_snapshot(folder)
     if snapshot.encoder is not None and len(faces.subset("train").labelled()):
-        vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256)
-        if snapshot.config.attributes:
-            trained = snapshot.decoder.directions.detach()
-            vectors = attributes.with_trained(vectors, snapshot.config.attributes, trained)
+        sha256 = snapshot.sha256
+        vectors = attributes.compute(snapshot.encoder, faces, sha256, "least squares")
         attributes.save(vectors, folder / "attributes.safetensors")
     evaluation = measure(folder, faces, flags) if flags.evaluate else None
     config = files.read_json(folder / checkpoint.CONFIG)

@@ -1,6 +1,6 @@
 """Writes docs/report.md and its figures from the runs' files.
 
-    python docs/report.py runs/compare [--vectors table.json]
+    python docs/report.py runs/compare [--ablations runs/ablations] [--vectors table.json]
 
 Only the astronaut (public domain) and the models' own samples are shown: a reconstruction of a
 training or test photograph would be that photograph again.
@@ -38,13 +38,15 @@ EDITS = {"Smiling": 2.0, "Eyeglasses": 2.0, "Male": 2.0, "Young": -2.0, "Blond_H
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Writes the report from the runs' files.")
     parser.add_argument("runs", type=Path, help="the folder that benchmarks/compare.sh filled")
+    parser.add_argument("--ablations", type=Path, help="those runs, if they stand elsewhere")
     parser.add_argument("--vectors", type=Path, help="the table that vaegan.select wrote")
     parser.add_argument("--out", type=Path, default=DOCS / "report.md")
     flags = parser.parse_args(arguments)
     figures = flags.out.parent / flags.out.stem
-    names = [*MODELS, *ABLATIONS, PAPER]
+    names = [*MODELS, PAPER]
     reports = {name: read(flags.runs / name) for name in names}
-    drawn = {name: draw(flags.runs / name, figures, name) for name in dict.fromkeys(names)}
+    without = {name: read((flags.ablations or flags.runs) / name) for name in ABLATIONS}
+    drawn = {name: draw(flags.runs / name, figures, name) for name in names}
     table = files.read_json(flags.vectors) if flags.vectors else None
     text = "\n".join(
         [
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             *pictures(drawn, figures.name),
             *losses(flags.runs, figures),
             "## What each part of the VAE-GAN does\n",
-            *ablations(reports),
+            *ablations(without),
             "## Against Larsen et al. 2016\n",
             *paper(reports),
             "## Attribute vectors\n",
@@ -161,12 +163,12 @@ def vectors(table: dict[str, Any] | None) -> list[str]:
 def _table(rows: dict[str, dict[str, Any] | None]) -> str:
     lines = [
         "| | PSNR, dB | SSIM | attributes kept, % | Fréchet, reconstructions | Fréchet, samples "
-        "| effect at +2, % | leaks at +2, % | hours |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| effect at +2, % | leaks at +2, % | steps | hours |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for label, report in rows.items():
         if report is None:
-            lines.append(f"| {label} | not run yet |{' |' * 7}")
+            lines.append(f"| {label} | not run yet |{' |' * 8}")
             continue
         edits = report.get("editing", {}).get("reconstruction", {}).get("average", {}).get("2", {})
         fidelity = report.get("reconstruction", {}).get("labelled", {})
@@ -179,6 +181,7 @@ def _table(rows: dict[str, dict[str, Any] | None]) -> str:
             _cell(distance["samples"]["frechet"], 1),
             _cell(edits.get("effect"), 1, 100),
             _cell(edits.get("leakage"), 1, 100),
+            f"{_steps(report):,}",
             f"{report.get('training', {}).get('hours', '–')}",
         ]
         lines.append(f"| {label} | {' | '.join(cells)} |")

@@ -69,12 +69,3 @@ def test_the_page_has_plain_words_for_real_attributes():
     assert len(attributes.SLIDERS) >= 16
     assert attributes.SLIDERS["Smiling"] == attributes.Slider("Smiling", "Expression")
     assert not any("_" in slider.label for slider in attributes.SLIDERS.values())
-
-
-def test_trained_directions_take_the_place_of_computed_ones(tiny_snapshot):
-    vectors = attributes.load(tiny_snapshot / "attributes.safetensors")
-    trained = torch.full((2, vectors.vectors.shape[1]), 7.0)
-    found = attributes.with_trained(vectors, ("Wings", "Smiling"), trained)
-    assert found.names == vectors.names
-    assert torch.equal(found.vectors[found.names.index("Smiling")], trained[1])
-    assert found.methods == (attributes.TRAINED,)

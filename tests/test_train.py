@@ -38,6 +38,7 @@ def test_a_run_leaves_a_model_that_the_editor_loads(command, elsewhere, astronau
     assert "2 steps, 8 pictures seen" in (folder / "README.md").read_text()
     editor = Editor.from_pretrained(folder)
     assert [attribute.name for attribute in editor.attributes] == ["Smiling"]
+    assert editor.vectors.method == "least squares"
     assert editor.edit(editor.open(astronaut), {"Smiling": 1.0}).size == (32, 32)
     assert not (elsewhere / "pretrained").exists(), "only --bundle writes among the bundled models"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from vaegan.data import FaceSet
 from vaegan.networks import Encoder, encode_all
 
 FORMAT = 1
-TRAINED = "learned in training"
 LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
 
 
@@ -169,21 +168,6 @@ def compute(
         dataset=faces.fingerprint,
         model=model,
     )
-
-
-def with_trained(
-    vectors: AttributeVectors, names: tuple[str, ...], directions: Tensor
-) -> AttributeVectors:
-    """`vectors` with those of `names` replaced by what the decoder was trained to be edited by.
-
-    directions: (len(names), latent_dim); names that are not among the vectors are passed over.
-    """
-    rows, methods = vectors.vectors.clone(), [vectors.method] * len(vectors.names)
-    for name, direction in zip(names, directions, strict=True):
-        if name in vectors.names:
-            index = vectors.names.index(name)
-            rows[index], methods[index] = direction, TRAINED
-    return replace(vectors, vectors=rows, methods=tuple(methods))
 
 
 def save(vectors: AttributeVectors, path: Path) -> None:

@@ -8,7 +8,7 @@ distribution of the training latents, and nothing else; no pickle.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +148,7 @@ def load_snapshot(folder: Path) -> Snapshot:
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    components = len(tensors.get("prior_weights", ()))
-    _check(folder, tensors, expected | Prior.shapes(config.latent_dim, components))
+    _check(folder, tensors, expected | Prior.like(tensors, config.latent_dim))
     for name, network in networks.items():
         prefix = f"{name}."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -158,7 +157,7 @@ def load_snapshot(folder: Path) -> Snapshot:
     return Snapshot(
         config=config,
         networks=networks,
-        prior=Prior(**{f.name: tensors[f"prior_{f.name}"].float() for f in fields(Prior)}),
+        prior=Prior.from_tensors(tensors),
         training=described.get("training", {}),
         sha256=files.sha256(folder / WEIGHTS),
     )

@@ -73,12 +73,16 @@ class Prior:
         return {f"prior_{field.name}": getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def shapes(cls, dimensions: int, components: int) -> dict[str, Tensor]:
-        """What `tensors` looks like."""
-        d, k = dimensions, components
-        shapes = {"mean": (d,), "cholesky": (d, d), "weights": (k,), "means": (k, d)}
-        shapes["factors"] = (k, d, d)
-        return {f"prior_{name}": torch.empty(shape) for name, shape in shapes.items()}
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> Prior:
+        """The inverse of `tensors`; whatever else is there is passed over."""
+        return cls(**{field.name: tensors[f"prior_{field.name}"].float() for field in fields(cls)})
+
+    @classmethod
+    def like(cls, tensors: dict[str, Tensor], dimensions: int) -> dict[str, Tensor]:
+        """What a snapshot with these tensors should hold of a prior, for its names and shapes."""
+        d, k = dimensions, len(tensors.get("prior_weights", ()))
+        empty = torch.empty
+        return cls(empty(d), empty(d, d), empty(k), empty(k, d), empty(k, d, d)).tensors()
 
 
 def log_densities(z: Tensor, means: Tensor, factors: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ from vaegan import (
     leakage,
     tuning,
 )
-from vaegan.attributes import SLIDERS, TRAINED, AttributeVectors, VectorError
+from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
@@ -43,6 +43,7 @@ from vaegan.leakage import Known
 from vaegan.models import RELATED
 from vaegan.networks import encode_all
 
+TRAINED = "learned in training"
 TUNED = "tuned through the decoder"
 CONDITIONED = "difference of means, conditioned"
 PLAIN = "difference of means"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,7 @@ class Trainer:
         """
         count, size = len(self.train_set), self.config.batch_size
         epoch, place = divmod(self.step, count // size)
-        seed = self.config.seed * 1_000_003 + epoch
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        order = _shuffled(count, self.config.seed * 1_000_003 + epoch)
         parts = self.chosen.accumulate
         local = size // (distributed.world_size() * parts)
         start = place * size + (distributed.rank() * parts + part) * local
@@ -418,6 +418,12 @@ def _optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Opt
         weight_decay=1e-4,
         fused=True,
     )
+
+
+@lru_cache(maxsize=1)
+def _shuffled(count: int, seed: int) -> Tensor:
+    """The order of an epoch, (count,); every step of it asks again."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 def _labels(faces: FaceSet, names: tuple[str, ...]) -> Tensor:
