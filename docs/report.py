@@ -138,12 +138,15 @@ def vectors(table: dict[str, Any] | None) -> list[str]:
     methods = sorted(table["average"], key=lambda name: table["average"][name]["leakage"])
     lines = [
         f"Leakage in %, on validation people, at the strength where {table['goal']:.0%} of the "
-        "faces that lack the attribute show it. A dash: the method does not get there. Bold: what "
-        "ships.\n",
+        "faces that lack the attribute show it; and how far an edit leads there, in deviations of "
+        "the latents. A dash: the method does not get there. Bold: what ships, which is what has "
+        "the least product of the two.\n",
         f"| | {' | '.join(methods)} |",
         f"| --- |{' --- |' * len(methods)}",
         f"| mean of the judged | "
         f"{' | '.join(_percent(table['average'][name]['leakage']) for name in methods)} |",
+        f"| their mean distance | "
+        f"{' | '.join(_distance(table['average'][name]['distance']) for name in methods)} |",
     ]
     for attribute, row in table["attributes"].items():
         cells = []
@@ -197,6 +200,10 @@ def _cell(found: dict[str, Any] | None, digits: int, times: float = 1) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
+
+
+def _distance(found: float | None) -> str:
+    return "–" if found is None else f"{found:.1f}"
 
 
 def _steps(report: dict[str, Any] | None) -> int:

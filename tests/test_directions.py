@@ -11,11 +11,13 @@ from vaegan.directions import (
     classifier_normal,
     conditioned,
     difference_of_means,
+    distance,
     lda_normal,
     least_squares,
     logistic_regression,
     pattern,
     to_class_means,
+    whitener,
 )
 
 PLANTED = torch.tensor([[3.0, 0, 0, 1], [0, 2, 0, 0]])
@@ -132,3 +134,11 @@ def test_a_linear_classifier_weighs_both_sides_alike_and_leaves_out_the_unknown(
     assert F.cosine_similarity(weight[0], direction, dim=0) > 0.99
     assert abs(bias[0] / weight[0].norm()) < 0.1
     torch.testing.assert_close(weight[1], -weight[0], rtol=1e-3, atol=1e-4)
+
+
+def test_distance_is_counted_in_deviations():
+    root = torch.diag(torch.tensor([2.0, 0.5]))
+    assert distance(torch.tensor([4.0, 0.0]), root) == pytest.approx(2)
+    assert distance(torch.tensor([3.0, 1.0]), root) == pytest.approx(2.5)
+    mu = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ root
+    torch.testing.assert_close(whitener(mu), root, atol=0.2, rtol=0.05)

@@ -47,7 +47,10 @@ def test_the_report_tells_what_was_measured_and_what_is_missing(runs, tmp_path):
     table = {
         "goal": 0.85,
         "chosen": {"Smiling": "least squares"},
-        "average": {"difference of means": {"leakage": 0.2}, "least squares": {"leakage": 0.1}},
+        "average": {
+            "difference of means": {"leakage": 0.2, "distance": None},
+            "least squares": {"leakage": 0.1, "distance": 2.0},
+        },
         "attributes": {"Smiling": {"difference of means": None, "least squares": {"leakage": 0.1}}},
     }
     files.write_json(tmp_path / "table.json", table)
@@ -60,6 +63,7 @@ def test_the_report_tells_what_was_measured_and_what_is_missing(runs, tmp_path):
     assert f"| VAE | {psnr['value']:.2f} [" in text
     assert "| GAN | – | – |" in text
     assert "50 steps on the same faces" in text
+    assert rows["their mean distance"] == "| their mean distance | 2.0 | – |"
     assert rows["Smiling"] == "| Smiling | **10.0** | – |"
     named = {part.split(")")[0] for part in text.split("](report/")[1:]}
     assert {path.name for path in (tmp_path / "report").iterdir()} == named

@@ -15,6 +15,7 @@ from torch import Tensor
 
 DECAY = 0.03  # weight decay of the linear classifiers, on standardised latents
 SHRINKAGE = 0.1  # share of a covariance that is replaced by its mean variance
+RAISED = 0.05  # the same, where only distances are wanted
 RIDGE = 0.3  # on the labels' correlations, whose small eigenvalues are noise
 
 
@@ -140,6 +141,16 @@ def to_class_means(directions: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
     between = difference_of_means(mu, labels) / deviations
     along = (flat * between).sum(dim=1) / flat.square().sum(dim=1).clamp_min(1e-12)
     return directions * along.unsqueeze(1)
+
+
+def whitener(mu: Tensor) -> Tensor:
+    """L with L Lᵀ the covariance of the latents, its smallest variances raised a little: (D, D)."""
+    return torch.linalg.cholesky(_shrunk(torch.cov(mu.T), RAISED))
+
+
+def distance(step: Tensor, root: Tensor) -> float:
+    """How far a step (D,) leads, in deviations of the latents (Mahalanobis). root: `whitener`."""
+    return float(torch.linalg.solve_triangular(root, step.unsqueeze(1), upper=False).norm())
 
 
 def logistic_regression(
