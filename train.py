@@ -18,8 +18,7 @@ from pathlib import Path
 
 import torch
 
-from vaegan import attributes, checkpoint, data, distributed, files, hub
-from vaegan.card import card
+from vaegan import attributes, card, checkpoint, curves, data, distributed, files, hub
 from vaegan.config import (
     MODELS,
     PRESETS,
@@ -32,7 +31,7 @@ from vaegan.config import (
 from vaegan.data import FaceSet
 from vaegan.judge import JudgeError
 from vaegan.tables import tables
-from vaegan.trainer import Interrupted, Trainer, TrainingError
+from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError
 
 CONFIG_FLAGS = ("steps", "batch_size", "seed", "precision", "learning_rate")  # of a TrainConfig
 # Flags that leave a part out: what they set, and the models that have the part.
@@ -131,11 +130,9 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
         vectors = attributes.compute(snapshot.encoder, faces, sha256, "least squares")
         attributes.save(vectors, folder / "attributes.safetensors")
     evaluation = measure(folder, faces, flags) if flags.evaluate else None
-    config = files.read_json(folder / checkpoint.CONFIG)
+    curves.draw(flags.out / METRICS, folder / card.CURVES)
     command = shlex.join(["python", *sys.argv])
-    text = card(config, flags.data_description, flags.licence, command, evaluation)
-    with files.atomic(folder / "README.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    card.write(folder, flags.data_description, flags.licence, command, evaluation)
     if "discriminator" in trainer.model.networks:
         state = trainer.model.networks["discriminator"].state_dict()
         files.save_tensors(folder / checkpoint.DISCRIMINATOR, state)

@@ -67,6 +67,10 @@ def model(tiny_snapshot: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     shutil.copytree(tiny_snapshot, folder)
     (folder / "README.md").write_text("---\nlicense: other\n---\n# Tiny\n", "utf-8")
+    (folder / "card").mkdir()
+    for name in hub.PICTURES:
+        (folder / name).write_bytes(b"a picture")
+    (folder / "card" / "draft.png").write_bytes(b"not for others")
     (folder / "checkpoint.pt").write_bytes(b"not for others")
     (folder / "notes.txt").write_text("nor this", "utf-8")
     return folder
@@ -118,7 +122,7 @@ def change(folder: Path) -> None:
 def replace(folder: Path) -> None:
     """Puts another model in its place, one without vectors."""
     change(folder)
-    for name in hub.PAIR:
+    for name in (*hub.PAIR, *hub.PICTURES):
         (folder / name).unlink()
 
 
@@ -129,7 +133,7 @@ def test_a_model_comes_back_byte_for_byte(server, model, tmp_path, run):
     address = run("push", model, REPO).split()[-1]
     assert run("pull", REPO, "--out", tmp_path / "back") == f"{REPO} is in {tmp_path / 'back'}."
     assert contents(tmp_path / "back") == contents(model)
-    assert len(contents(model)) == 5
+    assert len(contents(model)) == 8
     assert address == f"{server.url}/{REPO}/commit/{server.repositories[REPO].branches['main']}"
 
     editor = Editor.from_pretrained(REPO)
@@ -163,7 +167,7 @@ def test_what_belongs_to_the_model_before_leaves_with_it(server, model, tmp_path
 
     replace(model)
     run("push", model, REPO)
-    assert not {*hub.PAIR, checkpoint.DISCRIMINATOR} & set(server.tree(REPO))
+    assert not {*hub.PAIR, *hub.PICTURES, checkpoint.DISCRIMINATOR} & set(server.tree(REPO))
     assert server.tree(REPO)["examples/smile.png"] == b"somebody's own"
     run("pull", REPO, "--out", tmp_path / "back")
     assert contents(tmp_path / "back") == contents(model)
@@ -194,7 +198,7 @@ def test_a_bundled_model_finds_its_vectors_and_takes_them_along(
     hub.bundle(model, "tiny")
     assert hub.bundled() == ["tiny"]
     assert {path.name for path in (tmp_path / "pretrained" / "tiny").iterdir()} == {
-        "README.md", "config.json", "model.safetensors",
+        "README.md", "config.json", "model.safetensors", "card",
     }  # fmt: skip
     for named in ("tiny", tmp_path / "pretrained" / "tiny"):
         assert hub.locate(named)[1] == tmp_path / "attributes" / "tiny.safetensors"
@@ -209,6 +213,7 @@ def test_training_ends_with_a_push(
     server, tiny_model, tiny_training, drawn_faces, tmp_path, capsys
 ):
     trainer = Trainer(tiny_model, tiny_training, drawn_faces, tmp_path / "run")
+    trainer.run()
     flags = ["--data", "faces", "--out", str(tmp_path / "run"), "--push-to-hub", REPO]
     train.finish(trainer, drawn_faces, train.parse(flags))
     assert f"It is at {server.url}/{REPO}/commit/" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 import train
 from vaegan import Editor, attributes, checkpoint, files, hub
@@ -35,7 +36,10 @@ def test_a_run_leaves_a_model_that_the_editor_loads(command, elsewhere, astronau
     }  # fmt: skip
     record = files.read_json(folder / "config.json")["training"]
     assert (record["steps"], record["images"], record["faces"]) == (2, 8, 48)
-    assert "2 steps, 8 pictures seen" in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert "2 steps, 8 pictures seen" in card and "Smiling at +2" in card
+    assert Image.open(folder / "card" / "samples.png").size == (8 * 34 + 2, 3 * 34 + 2)
+    assert Image.open(folder / "card" / "edits.png").size == (2 * 34 + 2, 6 * 34 + 2)
     editor = Editor.from_pretrained(folder)
     assert [attribute.name for attribute in editor.attributes] == ["Smiling"]
     assert editor.vectors.method == "least squares"

@@ -1,6 +1,8 @@
 """The model card: what a model was trained on, how, what it can do, and what it must not.
 
 python -m vaegan.card runs/mine/model --data "10,000 portraits, …" --evaluation eval.json
+
+Its pictures are the model's own samples and edits of them: nobody's face.
 """
 
 from __future__ import annotations
@@ -10,7 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vaegan import files
+import torch
+
+from vaegan import attributes, checkpoint, files, hub, images
+from vaegan.attributes import SLIDERS, VectorError
+from vaegan.checkpoint import Snapshot, SnapshotError
 from vaegan.tables import tables
 
 FRONT = """---
@@ -19,6 +25,11 @@ license: other
 tags: [vae-gan, faces, face-editing, latent-space]
 ---
 """
+SAMPLES_PICTURE, EDITS_PICTURE, CURVES = hub.PICTURES
+SAMPLES, COLUMNS = 24, 8  # drawn, and in a row
+EDITED = 6  # samples that edits are shown of, the first ones: good and bad as they come
+# What is shown of them, where the model has it.
+EDITS = {"Smiling": 2, "Eyeglasses": 2, "Male": 2, "Young": -2, "Blond_Hair": 2, "Bangs": 2}
 USE = """## What it is for
 
 Editing faces in photographs that you may edit, studying generative models, teaching. Ask the
@@ -28,39 +39,77 @@ anybody, and the model knows best the kinds of faces that its training photograp
 """
 
 
-def card(
-    config: dict[str, Any],
+def write(
+    folder: Path,
     data: str,
     licence: str,
     command: str = "",
     evaluation: dict[str, Any] | None = None,
-) -> str:
-    """The text of a model's README.md.
+) -> None:
+    """Draws a model's pictures into `card/`, and writes its README.md.
 
     Args:
-        config: its `config.json`.
+        folder: the model's; curves of its training are shown if `card/curves.svg` is there.
         data: a sentence on what it was trained on.
         licence: a sentence on what its weights may be used for.
         command: what trains it again.
         evaluation: what `vaegan.evaluate` wrote, if it was run.
+
+    Raises:
+        SnapshotError, VectorError, FileError: the model cannot be used.
     """
-    model, training = config["model"], config["training"]
-    side = model["resolution"]
+    model = checkpoint.load_snapshot(folder)
+    training, config = model.training, model.config
+    side = config.resolution
     parts = [
         FRONT,
-        f"# A {model['model']} of faces, {side}×{side} pixels\n",
+        f"# A {config.model} of faces, {side}×{side} pixels\n",
         "Encoder, decoder (fp16) and the distribution of the training latents; see "
         "`config.json`. Attribute vectors, where there are any, name the weights they belong to.\n",
+        *_pictures(folder, model),
         "## Training\n",
         f"- Data: {data}",
-        f"- Latent: {model['latent_dim']} numbers",
+        f"- Latent: {config.latent_dim} numbers",
         *_training_lines(training),
         *([f"- Command: `{command}`"] if command else []),
         f"- Licence of the weights: {licence}\n",
+        *([f"![Losses over training]({CURVES})\n"] if (folder / CURVES).is_file() else []),
         *_measured(evaluation),
         USE,
     ]
-    return "\n".join(parts)
+    with files.atomic(folder / "README.md") as temporary:
+        temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+@torch.no_grad()
+def _pictures(folder: Path, model: Snapshot) -> list[str]:
+    """Draws samples and, if the model has vectors, edits of them."""
+    z = model.prior.draw(SAMPLES, 1.0, torch.Generator().manual_seed(0))
+    _save(folder / SAMPLES_PICTURE, model.decoder(z), COLUMNS)
+    lines = ["## Faces of nobody\n", f"![Samples]({SAMPLES_PICTURE})\n"]
+    _, path = hub.locate(folder)
+    if not path.is_file():
+        return lines
+    vectors = attributes.load(path, model.sha256)
+    edits = {name: strength for name, strength in EDITS.items() if name in vectors.names}
+    edits = edits or dict.fromkeys(vectors.names[: len(EDITS)], 2)
+    steps = [torch.zeros_like(z[0]), *(vectors.direction({n: float(s)}) for n, s in edits.items())]
+    edited = (z[:EDITED, None] + torch.stack(steps)).flatten(0, 1)
+    _save(folder / EDITS_PICTURE, model.decoder(edited), len(steps))
+    named = ", ".join(
+        f"{SLIDERS[name].label if name in SLIDERS else name} at {strength:+d}"
+        for name, strength in edits.items()
+    )
+    return [
+        *lines,
+        f"The first of them, as drawn and with {named}:\n",
+        f"![Edits]({EDITS_PICTURE})\n",
+    ]
+
+
+def _save(path: Path, x: torch.Tensor, columns: int) -> None:
+    with files.atomic(path) as temporary:
+        images.grid(x, columns).save(temporary)
 
 
 def _training_lines(training: dict[str, Any]) -> list[str]:
@@ -102,12 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--evaluation", type=Path, help="the JSON file that vaegan.evaluate wrote")
     flags = parser.parse_args(arguments)
     try:
-        config = files.read_json(flags.model / "config.json")
         evaluation = files.read_json(flags.evaluation) if flags.evaluation else None
-        text = card(config, flags.data, flags.licence, flags.command, evaluation)
-        with files.atomic(flags.model / "README.md") as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except files.FileError as error:
+        write(flags.model, flags.data, flags.licence, flags.command, evaluation)
+    except (files.FileError, SnapshotError, VectorError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, VECTORS = ROOT / "pretrained", ROOT / "attributes"
 BUNDLED = "faces64"  # the model that is used when nothing is named
 PAIR = ("attributes.safetensors", "attributes.json")
-FILES = (CONFIG, WEIGHTS, "README.md", *PAIR)
+PICTURES = ("card/samples.png", "card/edits.png", "card/curves.svg")  # that the README shows
+FILES = (CONFIG, WEIGHTS, "README.md", *PAIR, *PICTURES)
 LOG_IN = "The Hub wants a valid token: `hf auth login` saves one, or HF_TOKEN holds one."
 DATA = ["*.safetensors", "*.zip", "*.csv", "*.txt"]  # of a data set: lists and prepared sets …
 DATA += [f"*.{kind}" for kind in ("jpg", "jpeg", "png", "webp")]  # … and photographs
@@ -246,7 +247,7 @@ def push(
             repo_id=repo,
             folder_path=staged,
             revision=revision,
-            delete_patterns=[*PAIR, DISCRIMINATOR],
+            delete_patterns=[*PAIR, *PICTURES, DISCRIMINATOR],
             commit_message="Upload a model",
         )
     return commit.commit_url
@@ -272,13 +273,13 @@ def _contents(folder: Path) -> dict[str, Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copies a model's files; vectors of the model that was there before do not stay behind."""
+    """Copies a model's files; what belongs to the model that was there before does not stay."""
     targets = _contents(target)
     for name, path in _contents(source).items():
         if path.is_file():
             with files.atomic(targets[name]) as temporary:
                 shutil.copyfile(path, temporary)
-        elif name in PAIR:
+        elif name in PAIR + PICTURES:
             targets[name].unlink(missing_ok=True)
 
 
