@@ -11,7 +11,7 @@ from torch import Tensor
 from vaegan import attributes, directions, images, select
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
-from vaegan.select import PLAIN, TUNED, Options, averages, winner
+from vaegan.select import NEAR, PLAIN, TUNED, Options, averages, winner
 
 
 class Colours(FlatEditor):
@@ -84,9 +84,9 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
 
 def test_the_winner_leaks_little_and_stays_near():
     compared = {
-        "dirty": {"leakage": 0.3, "distance": 2.0},
-        "clean": {"leakage": 0.1, "distance": 3.0},
-        "far away": {"leakage": 0.06, "distance": 9.0},
+        "dirty": {"leakage": 0.14, "distance": 0.3 * NEAR},
+        "clean": {"leakage": 0.1, "distance": NEAR},
+        "far away": {"leakage": 0.06, "distance": 2 * NEAR},
         "hopeless": None,
     }
     assert winner(compared) == "clean"

@@ -54,6 +54,7 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 # Deviations of the latents that +2 may lead away: faces lie √256 = 16 from their mean, and whoever
 # is 8 away from a face is 18 from there, where no face is.
 FARTHEST = 8.0
+NEAR = 4.0  # deviations at GOAL that are as near as any other edit's
 SHOWN = 0.5  # effect there, also on photographs, below which an attribute is not offered …
 # … but for these, which a face editor cannot be without:
 KEPT = (
@@ -290,13 +291,13 @@ def compare(
 
 
 def winner(compared: dict[str, dict[str, float] | None]) -> str:
-    """The method with the least leakage × distance.
+    """The method with the least leakage × distance, where all within NEAR counts as NEAR.
 
     A direction that leads far away from the faces may convince a judge, and still look like a
     trick to people; so what it saves in leakage must be worth its distance.
     """
     products = {
-        method: found["leakage"] * found["distance"]
+        method: found["leakage"] * max(found["distance"], NEAR)
         for method, found in compared.items()
         if found is not None
     }
@@ -311,18 +312,22 @@ def strength_needed(
     direction: Tensor,
     options: Options,
 ) -> float | None:
-    """How many times `direction` a slider needs at +2; None if nothing is enough."""
-    target, needed = critic.names.index(name), []
-    for pure, aim in ((True, AIM), (False, AIM_PHOTOGRAPH)):
-        rows = leakage.lacking(
-            known.seen_r if pure else known.seen_x, target, options.faces, options.seed
-        )
-        few = known.rows(rows)
+    """How many times `direction` a slider needs at +2; None if nothing is enough.
+
+    Where the aim is out of reach, it is the effect that directions are compared at.
+    """
+    target = critic.names.index(name)
+
+    def strength(pure: bool, aim: float) -> float | None:
+        seen = known.seen_r if pure else known.seen_x
+        few = known.rows(leakage.lacking(seen, target, options.faces, options.seed))
         found = leakage.at_same_effect(editor, critic, few, target, direction, aim, pure)
-        needed.append(found[0] if found else float("inf"))
-    if needed[0] == float("inf"):
-        return None
-    return max(needed[0], min(needed[1], BEYOND * needed[0]))
+        return found and found[0]
+
+    if (enough := strength(True, AIM)) is None:
+        return strength(True, leakage.GOAL)
+    on_photographs = strength(False, AIM_PHOTOGRAPH) or float("inf")
+    return max(enough, min(on_photographs, BEYOND * enough))
 
 
 def _in_units(vector: Tensor, strength: float | None, root: Tensor) -> tuple[Tensor, float]:
