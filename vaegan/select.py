@@ -55,7 +55,9 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 # is 8 away from a face is 18 from there, where no face is.
 FARTHEST = 8.0
 NEAR = 4.0  # deviations at GOAL that are as near as any other edit's
-SHOWN = 0.5  # effect there, also on photographs, below which an attribute is not offered …
+# An attribute is not offered if its effect there, also on photographs, is below this, or if the
+# judge does not know it well enough to tell …
+SHOWN = 0.5
 # … but for these, which a face editor cannot be without:
 KEPT = (
     "Smiling",
@@ -139,7 +141,7 @@ def select(
         vector, unit = _in_units(own[method], enough, root)
         measured = measure(editor, critic, known, name, unit * vector, options)
         least = min(measured["effect"], measured["photograph"]["effect"])
-        if least < SHOWN and name not in KEPT:
+        if (least < SHOWN or name not in critic.judged) and name not in KEPT:
             rows.append(None)
             continue
         rows.append((vector, unit, method, measured))
