@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = [*MODELS, PAPER]
     reports = {name: read(flags.runs / name) for name in names}
     without = {name: read((flags.ablations or flags.runs) / name) for name in ABLATIONS}
-    drawn = {name: draw(flags.runs / name, figures, name) for name in names}
+    drawn = {name: draw(flags.runs / name, figures, name) for name in MODELS}
     table = files.read_json(flags.vectors) if flags.vectors else None
     text = "\n".join(
         [
