@@ -37,6 +37,11 @@ def test_known_attributes_add_to_the_normal():
     torch.testing.assert_close(space.normal(torch.ones(2)), expected)
 
 
+def test_a_known_vector_of_zeros_says_nothing():
+    space = custom.Space(torch.eye(2), torch.zeros(1, 2))
+    torch.testing.assert_close(space.kernel, custom.Space(torch.eye(2)).kernel)
+
+
 def test_a_set_that_differs_in_what_is_known_is_told_apart_better():
     known = torch.nn.functional.one_hot(torch.arange(2), 64).float()
     right = {}

@@ -78,7 +78,7 @@ class Space:
         if known is not None:
             normals = known.double() @ self.kernel  # (A, D)
             variances = (normals @ covariance * normals).sum(dim=1, keepdim=True)
-            normals = normals / (variances * len(known)).sqrt()
+            normals = normals / (variances * len(known)).clamp_min(1e-30).sqrt()  # one may be 0
             everywhere = (self.kernel * covariance).sum()  # the mean of zᵀKz
             self.kernel = self.kernel + KNOWN * everywhere * normals.T @ normals
 
