@@ -19,7 +19,8 @@ def test_a_snapshot_holds_half_precision_and_nothing_else(folder, tiny_model):
     assert {t.dtype for t in tensors.values()} == {torch.float16, torch.int64}
     assert {name.split(".")[0] for name in tensors} == {
         "encoder", "decoder",
-        "prior_mean", "prior_cholesky", "prior_weights", "prior_means", "prior_factors",
+        "prior_mean", "prior_cholesky", "prior_axes", "prior_tables",
+        "prior_weights", "prior_means", "prior_factors",
     }  # fmt: skip
     snapshot = load_snapshot(folder)
     assert snapshot.config == tiny_model

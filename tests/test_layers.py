@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
-    {"config", "losses", "images", "files", "distributed", "latents", "metrics", "tables"},
+    {"config", "losses", "images", "files", "distributed", "latents", "metrics", "tables", "ica"},
     {"prior", "networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
     {"refine", "tuning", "video"},
     {"models", "data", "curves", "face", "settings"},

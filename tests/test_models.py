@@ -97,6 +97,12 @@ def test_prior_samples_teach_discriminator_and_decoder():
     assert not same(without["decoder"], with_them["decoder"])
 
 
+def test_prior_samples_come_from_where_the_batch_s_latents_lie():
+    aggregate, standard = gradients(prior="aggregate"), gradients(prior="standard")
+    assert not same(aggregate["discriminator"], standard["discriminator"])
+    assert not same(aggregate["decoder"], standard["decoder"])
+
+
 def test_the_discriminator_s_step_is_seen_by_the_second_phase():
     torch.manual_seed(0)
     model = build(TINY)

@@ -1,10 +1,10 @@
-"""The latents' mixture: planted clusters, closed forms, few faces."""
+"""Where latents lie: planted clusters and sparse components, closed forms, few faces."""
 
 import math
 
 import torch
 
-from vaegan.prior import FACES_EACH, Prior, log_densities
+from vaegan.prior import FACES_EACH, Prior, blend, log_densities, mixture
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -15,10 +15,13 @@ def test_the_one_gaussian_has_the_latents_moments():
     mixing = torch.randn(5, 5, generator=generator())
     mu = torch.randn(50_000, 5, generator=generator(1)) @ mixing.T + 3
     prior = Prior.fit(mu, components=1)
-    for mean, factor in ((prior.mean, prior.cholesky), (prior.means[0], prior.factors[0])):
-        torch.testing.assert_close(mean, torch.full((5,), 3.0), atol=0.1, rtol=0)
-        torch.testing.assert_close(factor @ factor.T, mixing @ mixing.T, atol=0.1, rtol=0.05)
-        assert torch.equal(factor, factor.tril())
+    torch.testing.assert_close(prior.mean, torch.full((5,), 3.0), atol=0.1, rtol=0)
+    covariance = prior.cholesky @ prior.cholesky.T
+    torch.testing.assert_close(covariance, mixing @ mixing.T, atol=0.1, rtol=0.05)
+    assert torch.equal(prior.cholesky, prior.cholesky.tril())
+    # In its coordinates nothing is left to say.
+    torch.testing.assert_close(prior.means, torch.zeros(1, 5), atol=0.01, rtol=0)
+    torch.testing.assert_close(prior.factors[0], torch.eye(5), atol=0.05, rtol=0)
 
 
 def test_planted_clusters_are_found():
@@ -28,13 +31,29 @@ def test_planted_clusters_are_found():
         centres[0] + torch.randn(3000, 2, generator=generator()),
         centres[1] + torch.randn(9000, 2, generator=generator(1)) @ wide,
     ])  # fmt: skip
-    prior = Prior.fit(mu, components=2)
-    order = prior.means[:, 0].argsort()
-    torch.testing.assert_close(prior.weights[order], torch.tensor([0.25, 0.75]), atol=0.01, rtol=0)
-    torch.testing.assert_close(prior.means[order], centres, atol=0.1, rtol=0)
-    factors = prior.factors[order]
-    torch.testing.assert_close(factors[1] @ factors[1].T, wide @ wide.T, atol=0.2, rtol=0.1)
-    torch.testing.assert_close(prior.mean, mu.mean(dim=0))
+    weights, means, factors = mixture(mu, 2)
+    order = means[:, 0].argsort()
+    torch.testing.assert_close(weights[order], torch.tensor([0.25, 0.75]), atol=0.01, rtol=0)
+    torch.testing.assert_close(means[order], centres, atol=0.1, rtol=0)
+    factor = factors[order][1]
+    torch.testing.assert_close(factor @ factor.T, wide @ wide.T, atol=0.2, rtol=0.1)
+
+
+def test_sparse_components_are_drawn_as_sparse():
+    noise = torch.rand(40_000, 4, generator=generator())
+    sources = (noise - 0.5).sign() * -(1 - 2 * (noise - 0.5).abs()).log()  # Laplace: kurtosis 6
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator(1)))[0]
+    z = Prior.fit(sources @ turn).draw(40_000, 1.0, generator(2)) @ turn.T
+    kurtosis = z.pow(4).mean(dim=0) / z.square().mean(dim=0).square()
+    torch.testing.assert_close(kurtosis, torch.full((4,), 6.0), atol=1.0, rtol=0)
+
+
+def test_the_standard_prior_draws_from_n_0_i():
+    prior = Prior.standard(3)
+    z = prior.draw(1000, 1.0, generator())
+    torch.multinomial(prior.weights, 1000, replacement=True, generator=(same := generator()))
+    wanted = torch.randn(1000, 3, generator=same).clamp(-4, 4)  # where the tables end
+    torch.testing.assert_close(z, wanted, atol=1e-4, rtol=0)
 
 
 def test_what_is_drawn_has_the_moments_that_were_fitted():
@@ -59,3 +78,12 @@ def test_few_faces_still_give_a_prior():
     assert len(prior.weights) == 1
     assert torch.isfinite(prior.draw(8, 1.0, generator())).all()
     assert len(Prior.fit(torch.randn(2 * FACES_EACH, 4, generator=generator())).weights) == 2
+
+
+def test_a_blend_of_one_is_itself_and_more_keep_mean_and_covariance():
+    z = torch.randn(50, 3, generator=generator()) @ torch.diag(torch.tensor([1.0, 2.0, 3.0])) + 5
+    first_and_last = torch.tensor([[0.0], [0.99]])
+    torch.testing.assert_close(blend(z, first_and_last), z[[0, 49]])
+    many = blend(z, torch.rand(100_000, 4, generator=generator(1)))
+    torch.testing.assert_close(many.mean(dim=0), z.mean(dim=0), atol=0.05, rtol=0)
+    torch.testing.assert_close(many.T.cov(), z.T.cov(correction=0), atol=0.05, rtol=0.03)

@@ -68,7 +68,11 @@ def test_a_batch_in_parts_trains_like_the_whole_batch(
         discriminator_spectral_norm=False,  # its power iteration moves with every pass
     )
     training = dataclasses.replace(
-        tiny_training, optimizer="rmsprop", feature_norm="gaussian", feature_weight=0.1
+        tiny_training,
+        optimizer="rmsprop",
+        feature_norm="gaussian",
+        feature_weight=0.1,
+        prior="standard",
     )
     runs = {}
     for parts in (1, 4):

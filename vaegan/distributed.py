@@ -44,6 +44,15 @@ def mean(value: Tensor) -> Tensor:
     return value / world_size()
 
 
+def gather(rows: Tensor) -> Tensor:
+    """The rows of all processes, one process's after another's: (N, …) → (N · processes, …)."""
+    if world_size() == 1:
+        return rows
+    everyone = [torch.empty_like(rows) for _ in range(world_size())]
+    dist.all_gather(everyone, rows.contiguous())
+    return torch.cat(everyone)
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replaces each gradient by its mean over the processes, in one flat message."""
     if world_size() == 1:

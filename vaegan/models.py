@@ -19,11 +19,13 @@ from vaegan.config import ModelConfig, TrainConfig
 from vaegan.directions import least_squares
 from vaegan.distributed import Draws
 from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
+from vaegan.prior import blend
 
 Phase = dict[str, Tensor]
 STRONGEST = 3.0  # slider position up to which edits are trained
 LOCAL = 6.0  # weight of an edit's change of pixels: what need not change should not
 RELATED = 0.5  # labels that correlate above this go together in life, so may change together
+BLENDED = 4  # faces in a latent that is drawn from where the batch's latents lie
 RIDGE = 0.1  # on the labels' correlations, whose smallest eigenvalues are noise
 EQUILIBRIUM = 0.68  # the discriminator's loss when it can tell nothing: about log 2
 
@@ -155,7 +157,7 @@ class VAEGAN(Model):
             return
 
         edit = self._draw_edit(n, step)
-        z_p = step.draws.normal(round(n * config.prior_samples), self.config.latent_dim)
+        z_p = self._draw_prior(mu, step)
         # One pass through the decoder for all kinds of fake, so that they share batch statistics.
         x_tilde, x_edit, x_hat = self.decoder(torch.cat([z, edit.of(z), z_p])).split(
             [n, len(edit), len(z_p)]
@@ -187,6 +189,13 @@ class VAEGAN(Model):
                 kept = judge.edited(real, judged[1], edit, self.related)
                 phase["decoder"] = phase["decoder"] + config.edit_weight * (kept + LOCAL * change)
         yield phase
+
+    def _draw_prior(self, mu: Tensor, step: Step) -> Tensor:
+        n = round(len(mu) * step.config.prior_samples)
+        if step.config.prior == "standard":
+            return step.draws.normal(n, self.config.latent_dim)
+        u = step.draws.uniform(n, BLENDED)
+        return blend(distributed.gather(mu.detach().float()), u)
 
     def _draw_edit(self, n: int, step: Step) -> Edit:
         count = len(self.config.attributes)

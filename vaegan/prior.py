@@ -1,8 +1,9 @@
 """Where the latents of faces lie: what random faces are drawn from.
 
 The aggregate posterior is not N(0, I), and the decoder draws better faces from where the training
-faces really lie. A mixture of Gaussians fitted to their latents is the cheapest form of a two-stage
-VAE (Dai & Wipf 2019, "Diagnosing and enhancing VAE models").
+faces really lie (Dai & Wipf 2019, "Diagnosing and enhancing VAE models"). Most of what makes it no
+Gaussian is sparse: hats, bright backgrounds and the like, which few faces have. So its independent
+components are Gaussianized, and a mixture of Gaussians tells how they go together.
 """
 
 from __future__ import annotations
@@ -14,22 +15,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaegan.ica import KNOTS, from_scores, independent_axes, normal_scores, quantiles
+
 COMPONENTS = 16
 FACES_EACH = 200  # with fewer faces there are fewer components
+FACES_A_DIMENSION = 20  # with fewer faces, axes and tables would be noise and are left out
 SHARED = 256.0  # faces for which the covariance shared by all counts in each component's own
 ROUNDS = 30  # of expectation maximisation
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """A mixture of K Gaussians, and the one Gaussian nearest to it; D is the latents' dimension.
+    """The one Gaussian nearest to the latents, and the distribution in its coordinates.
+
+    z = mean + cholesky · axesᵀ · table(scores), the scores from a mixture of K Gaussians; D is the
+    latents' dimension, Q the number of knots.
 
     mean: (D,); cholesky: (D, D), lower triangular: the one Gaussian
+    axes: (D, D), a rotation; tables: (Q, D): independent components and their quantiles
     weights: (K,), adding up to 1; means: (K, D); factors: (K, D, D), lower triangular: the mixture
     """
 
     mean: Tensor
     cholesky: Tensor
+    axes: Tensor
+    tables: Tensor
     weights: Tensor
     means: Tensor
     factors: Tensor
@@ -37,36 +47,39 @@ class Prior:
     @classmethod
     def standard(cls, dimensions: int) -> Prior:
         """N(0, I)."""
-        mean, cholesky = torch.zeros(dimensions), torch.eye(dimensions)
-        return cls(mean, cholesky, torch.ones(1), mean[None], cholesky[None])
+        mean, axes = torch.zeros(dimensions), torch.eye(dimensions)
+        return cls(mean, axes, axes, _straight(dimensions), torch.ones(1), mean[None], axes[None])
 
     @classmethod
     def fit(cls, mu: Tensor, components: int = COMPONENTS) -> Prior:
-        """To latents (N, D), by expectation maximisation; the same latents give the same mixture.
+        """To latents (N, D); the same latents give the same prior.
 
-        Each component's covariance is shrunk towards what all have in common.
+        The mixture comes by expectation maximisation, each component's covariance shrunk towards
+        what all have in common.
         """
         mu = mu.float()
+        n, dimensions = mu.shape
         mean = mu.mean(dim=0)
-        cholesky = _factor((mu - mean).T @ (mu - mean) / max(1, len(mu) - 1))
-        components = max(1, min(components, len(mu) // FACES_EACH))
-        generator = torch.Generator().manual_seed(0)
-        means = mu[torch.randperm(len(mu), generator=generator)[:components]]
-        belongs = F.one_hot(torch.cdist(mu, means).argmin(dim=1), components).to(mu)
-        for _ in range(ROUNDS if components > 1 else 1):
-            weights, means, factors = _maximise(mu, belongs)
-            belongs = (weights.log() + log_densities(mu, means, factors)).softmax(dim=1)
-        return cls(mean, cholesky, weights, means, factors)
+        cholesky = _factor((mu - mean).T @ (mu - mean) / max(1, n - 1))
+        scores = torch.linalg.solve_triangular(cholesky, (mu - mean).T, upper=False).T
+        axes, tables = torch.eye(dimensions), _straight(dimensions)
+        if n >= FACES_A_DIMENSION * dimensions:
+            axes = independent_axes(scores)
+            tables = quantiles(scores @ axes.T)
+            scores = normal_scores(scores @ axes.T)
+        components = max(1, min(components, n // FACES_EACH))
+        return cls(mean, cholesky, axes, tables, *mixture(scores, components))
 
     def draw(self, n: int, truncation: float, generator: torch.Generator) -> Tensor:
         """(n, D). truncation: scales the distance from the mean."""
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         epsilon = torch.randn(n, len(self.mean), generator=generator)
-        z = self.means[component]
+        scores = self.means[component]
         for k in component.unique():
             rows = component == k
-            z[rows] += epsilon[rows] @ self.factors[k].T
-        return torch.lerp(self.mean, z, truncation)
+            scores[rows] += epsilon[rows] @ self.factors[k].T
+        apart = from_scores(scores, self.tables) @ self.axes @ self.cholesky.T
+        return self.mean + truncation * apart
 
     def tensors(self) -> dict[str, Tensor]:
         """By the names that they have in a snapshot."""
@@ -81,8 +94,30 @@ class Prior:
     def like(cls, tensors: dict[str, Tensor], dimensions: int) -> dict[str, Tensor]:
         """What a snapshot with these tensors should hold of a prior, for its names and shapes."""
         d, k = dimensions, len(tensors.get("prior_weights", ()))
-        empty = torch.empty
-        return cls(empty(d), empty(d, d), empty(k), empty(k, d), empty(k, d, d)).tensors()
+        shapes = [(d,), (d, d), (d, d), (len(KNOTS), d), (k,), (k, d), (k, d, d)]
+        return cls(*map(torch.empty, shapes)).tensors()
+
+
+def mixture(scores: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (K,), means (K, D) and factors (K, D, D) of K Gaussians fitted to scores (N, D)."""
+    generator = torch.Generator().manual_seed(0)
+    means = scores[torch.randperm(len(scores), generator=generator)[:components]]
+    belongs = F.one_hot(torch.cdist(scores, means).argmin(dim=1), components).to(scores)
+    for _ in range(ROUNDS if components > 1 else 1):
+        weights, means, factors = _maximise(scores, belongs)
+        belongs = (weights.log() + log_densities(scores, means, factors)).softmax(dim=1)
+    return weights, means, factors
+
+
+def blend(z: Tensor, u: Tensor) -> Tensor:
+    """Latents that lie about where z lie, each blended from K of them: (M, D).
+
+    z: (N, D). u: (M, K) in [0, 1), which of z. With mean m it is m + Σ (z_k − m) / √K: of the mean
+    and covariance of z, between z themselves (K = 1) and their Gaussian (K → ∞) in shape.
+    """
+    mean = z.mean(dim=0)
+    apart = z[(u * len(z)).long()] - mean
+    return mean + apart.sum(dim=1) / math.sqrt(u.shape[1])
 
 
 def log_densities(z: Tensor, means: Tensor, factors: Tensor) -> Tensor:
@@ -93,6 +128,11 @@ def log_densities(z: Tensor, means: Tensor, factors: Tensor) -> Tensor:
         volume = factor.diagonal().log().sum() + 0.5 * len(mean) * math.log(2 * math.pi)
         columns.append(-0.5 * white.square().sum(dim=0) - volume)
     return torch.stack(columns, dim=1)
+
+
+def _straight(dimensions: int) -> Tensor:
+    """The tables of components that are Gaussian already."""
+    return KNOTS[:, None].repeat(1, dimensions)
 
 
 def _maximise(mu: Tensor, belongs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -60,9 +60,10 @@ class Trainer:
         init: networks' weights to start from (fine-tuning), as `Snapshot.networks`.
         began_with: how those were trained, as `Snapshot.training`: the new snapshot says so too.
         accumulate: parts that a batch is computed in, one after the other, to save memory. Batch
-            norm, minibatch deviation and the relative feature loss see a part at a time, and
-            spectral norm iterates with each; all else is as with the whole batch. A VAE-GAN keeps
-            what encoder and decoder computed for all parts until the discriminator has stepped.
+            norm, minibatch deviation, the relative feature loss and what prior samples are blended
+            from see a part at a time, and spectral norm iterates with each; all else is as with the
+            whole batch. A VAE-GAN keeps what encoder and decoder computed for all parts until the
+            discriminator has stepped.
         compile: whether torch.compile shall make the networks faster.
     """
 
