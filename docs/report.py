@@ -108,7 +108,14 @@ def measured(reports: dict[str, dict[str, Any] | None]) -> list[str]:
 
 
 def ablations(reports: dict[str, dict[str, Any] | None]) -> list[str]:
-    return [_table({label: reports[name] for name, label in ABLATIONS.items()})]
+    """Rows of equal steps, which may be fewer than the table's above."""
+    lines = [_table({label: reports[name] for name, label in ABLATIONS.items()})]
+    whole = reports["vaegan"]
+    if whole and not _setting(whole, "edits", 0.5):
+        lines.append("None of these runs trained edits, which makes their steps quicker.\n")
+    if whole and _setting(whole, "prior", "standard") == "aggregate":
+        lines.append("Their prior samples came from where the latents lie.\n")
+    return lines
 
 
 def paper(reports: dict[str, dict[str, Any] | None]) -> list[str]:
@@ -204,6 +211,11 @@ def _percent(share: float) -> str:
 
 def _distance(found: float | None) -> str:
     return "–" if found is None else f"{found:.1f}"
+
+
+def _setting(report: dict[str, Any], name: str, before: Any) -> Any:
+    """A setting of the run; `before` is what it was before there was a choice."""
+    return report["training"]["config"].get(name, before)
 
 
 def _steps(report: dict[str, Any] | None) -> int:
@@ -372,7 +384,8 @@ flowchart LR
 
 Feature loss: mean |Dis_l(x̃) − Dis_l(x)| over that layer's mean magnitude, mean over layers; it
 trains encoder and decoder, never the discriminator. The adversarial loss trains the decoder, never
-the encoder.
+the encoder. With `--set prior=aggregate` prior samples come from where the latents lie: each z_p is
+blended from four of the batch's own mu, m + Σ (mu_k − m) / √4 with their mean m.
 """
 
 if __name__ == "__main__":

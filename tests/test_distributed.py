@@ -18,7 +18,9 @@ from vaegan import data, distributed
 from vaegan.trainer import Trainer
 
 model = dataclasses.replace(TINY_MODEL, batch_norm=False, minibatch_deviation=False)
-training = dataclasses.replace(TINY_TRAINING, feature_norm="gaussian", feature_weight=0.01, steps=6)
+training = dataclasses.replace(
+    TINY_TRAINING, feature_norm="gaussian", feature_weight=0.01, prior="aggregate", steps=6
+)
 with distributed.process_group("cpu"):
     faces = data.load(sys.argv[1])
     Trainer(model, training, faces, Path(sys.argv[2])).run()

@@ -72,7 +72,6 @@ def test_a_batch_in_parts_trains_like_the_whole_batch(
         optimizer="rmsprop",
         feature_norm="gaussian",
         feature_weight=0.1,
-        prior="standard",
     )
     runs = {}
     for parts in (1, 4):

@@ -129,7 +129,7 @@ class TrainConfig(_Config):
     kl_warmup: int = 0  # steps over which the KL's weight rises from 0
     gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
-    prior: str = "aggregate"  # of x_hat: "aggregate" (where the latents lie) | "standard" (N(0, I))
+    prior: str = "standard"  # of x_hat: "standard" (N(0, I)) | "aggregate" (where the latents lie)
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out
     attribute_weight: float = 2.0  # of naming attributes, where the model has any
     likeness_weight: float = 0.5  # of a reconstruction being named like its photograph
@@ -151,7 +151,7 @@ class TrainConfig(_Config):
         if self.feature_norm not in ("relative", "gaussian"):
             raise ConfigError(f"The feature loss is not {self.feature_norm!r}.")
         if self.prior not in ("aggregate", "standard"):
-            raise ConfigError(f"The prior is aggregate or standard, not {self.prior!r}.")
+            raise ConfigError(f"The prior is standard or aggregate, not {self.prior!r}.")
         if self.batch_size < 2 or self.steps < 1:
             raise ConfigError("A run needs a batch of at least 2 and at least one step.")
 
@@ -192,7 +192,6 @@ LARSEN_2016_TRAIN = TrainConfig(
     edits=0.0,
     gamma=1e-6,
     prior_samples=1.0,
-    prior="standard",
     equilibrium_margin=0.35,
     augment=False,
 )

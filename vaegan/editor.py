@@ -359,7 +359,7 @@ class Editor:
         seed: int | None = None,
         fitted: bool = True,
     ) -> Tensor:
-        """n latents from the mixture fitted to the training faces: (n, latent_dim).
+        """n latents from the prior fitted to the training faces: (n, latent_dim).
 
         Args:
             truncation: scales the distance from the mean face; 0 is the mean face itself.
