@@ -39,7 +39,7 @@ ABLATIONS: dict[str, tuple[dict[str, object], tuple[str, ...], str]] = {
     "feature_loss": ({"feature_weight": 0.0}, ("vaegan",), "likeness in the discriminator's eyes"),
     "pixel_loss": ({"pixel_weight": 0.0}, ("vaegan",), "likeness in pixels"),
     "adversary": ({"adversarial_weight": 0.0}, ("vaegan",), "the decoder's wish to fool"),
-    "prior_samples": ({"prior_samples": 0.0}, ("vaegan",), "fakes that no photograph was"),
+    "prior_samples": ({"prior_samples": 0.0}, ("vaegan",), "fakes drawn from the prior"),
     "attributes": (
         {"attribute_weight": 0.0, "likeness_weight": 0.0, "edits": 0.0},
         ("vaegan",),
