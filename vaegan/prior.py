@@ -65,8 +65,8 @@ class Prior:
         axes, tables = torch.eye(dimensions), _straight(dimensions)
         if n >= FACES_A_DIMENSION * dimensions:
             axes = independent_axes(scores)
-            tables = quantiles(scores @ axes.T)
-            scores = normal_scores(scores @ axes.T)
+            independent = scores @ axes.T
+            tables, scores = quantiles(independent), normal_scores(independent)
         components = max(1, min(components, n // FACES_EACH))
         return cls(mean, cholesky, axes, tables, *mixture(scores, components))
 
