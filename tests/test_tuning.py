@@ -36,6 +36,7 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     faces = tuning.Faces(pixels, z, pixels, seen, seen)
     # Red is wanted, green must stay; the start moves both. Nobody asks for blue.
     others = torch.tensor([[0.0, 1.0, 0.0]])
+    nowhere = torch.zeros(1, tuning.CELLS, tuning.CELLS)
     found = tuning.tune(
         torch.tensor([[0.3, 0.3, 0.0]]),
         flat,
@@ -43,6 +44,7 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
         faces,
         torch.tensor([0]),
         others,
+        nowhere,
         goal=0.9,
         steps=300,
     )[0]
@@ -51,6 +53,44 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     assert abs(found[1]) < 0.1 * found[0]
     again = tuning.tune(
         torch.tensor([[0.3, 0.3, 0.0]]), flat, lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
-        faces, torch.tensor([0]), others, goal=0.9, steps=300,
+        faces, torch.tensor([0]), others, nowhere, goal=0.9, steps=300,
     )[0]  # fmt: skip
     assert torch.equal(found, again)
+
+
+def halves(z: Tensor) -> Tensor:
+    """Grey pictures: z[:, 0] above, z[:, 1] below."""
+    return z[:, None, :2].repeat_interleave(SIDE // 2, dim=2)[..., None].expand(-1, 3, -1, SIDE)
+
+
+def test_where_an_attribute_does_not_show_is_found_in_the_pictures():
+    z = colours(400)
+    labels = torch.where(z[:, :2] > 0, 1, -1).to(torch.int8)
+    found = tuning.elsewhere(images.to_uint8(halves(z)), labels)
+    above, below = found[:, : tuning.CELLS // 2], found[:, tuning.CELLS // 2 :]
+    assert above[0].max() == 0 and below[1].max() == 0
+    assert below[0].min() > 0.7 and above[1].min() > 0.7
+
+
+def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays():
+    z = colours(400)
+    pixels = images.to_uint8(halves(z))
+    seen = z / z.std(dim=0)
+    faces = tuning.Faces(pixels, z, pixels, seen, seen)
+    below = torch.zeros(1, tuning.CELLS, tuning.CELLS)
+    below[:, tuning.CELLS // 2 :] = 1
+    moved = {}
+    for name, places in (("free", torch.zeros_like(below)), ("held", below)):
+        moved[name] = tuning.tune(
+            torch.tensor([[0.3, 0.3, 0.0]]),
+            halves,
+            lambda x: x[:, :, 0].mean(dim=(1, 2))[:, None] / z.std(dim=0),
+            faces,
+            torch.tensor([0]),
+            torch.zeros(1, 3),
+            places,
+            steps=300,
+        )[0]
+    red = z[z[:, 0] < 0, 0]
+    assert ((red + moved["held"][0]) > 0).float().mean() > 0.75
+    assert abs(moved["held"][1]) < 0.5 * abs(moved["free"][1])

@@ -258,6 +258,7 @@ def _tuned(
         faces,
         targets,
         others,
+        tuning.elsewhere(people.pixels, labels)[targets],
         steps=options.steps,
         seed=options.seed,
     )

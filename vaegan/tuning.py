@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from vaegan import images
-from vaegan.directions import whitener
+from vaegan.directions import least_squares, whitener
 
 BATCH = 64
 STEEPNESS = 4.0  # of the soft verdict, per deviation of a score
@@ -29,6 +29,8 @@ IMPATIENCE = 0.1  # how fast a target that falls short gains weight
 # Weight of a direction's squared length, in deviations of the latents. With less, it leaves the
 # faces behind and finds what convinces classifiers alone (docs/experiments.md).
 SHORT = 0.02
+CELLS = 16  # a side: how coarsely it is looked at where an edit shows
+PLACE = 8.0  # weight of an edit's colours where photographs with and without it look alike
 
 
 class PixelClassifier(nn.Module):
@@ -94,6 +96,27 @@ def _disturbed(x: Tensor, step: int) -> Tensor:
     return x.roll((down, right), dims=(2, 3))
 
 
+def elsewhere(pixels: Tensor, labels: Tensor) -> Tensor:
+    """Where faces that have an attribute look like those that have it not: (A, CELLS, CELLS).
+
+    From 1, where their colours are the same, to 0, where these differ half as much as they do
+    anywhere, or more; differences are least squares on all labels, and the same in the mirror.
+
+    Args:
+        pixels: (N, 3, R, R) uint8. labels: (N, A): 1, -1, 0 for unknown.
+    """
+    cells = torch.cat([_cells(images.to_float(part)) for part in pixels.split(1024)])
+    slopes = least_squares(cells.flatten(1), labels)
+    differences = slopes.view(-1, *cells.shape[1:]).norm(dim=1)
+    differences = (differences + differences.flip(-1)) / 2
+    most = differences.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    return (1 - 2 * differences / most).clamp_min(0)
+
+
+def _cells(x: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(x, CELLS)
+
+
 @dataclass(frozen=True, eq=False)
 class Faces:
     """Training people, as `tune` needs them.
@@ -116,6 +139,7 @@ def tune(
     faces: Faces,
     targets: Tensor,
     bystanders: Tensor,
+    places: Tensor,
     goal: float = 0.9,
     steps: int = 500,
     rate: float = 0.03,
@@ -161,6 +185,7 @@ def tune(
         laid = over.view(-1, 1, 1, 1)
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
+        painted = (_cells(x - r).abs().mean(dim=1) * places[index]).mean(dim=(1, 2))
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
@@ -169,7 +194,7 @@ def tune(
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
         leaked = ((turned + CALM * moved) * shares[index]).sum(dim=1)
-        loss = (urgency.exp()[index] * missing + 4 * leaked).mean()
+        loss = (urgency.exp()[index] * missing + 4 * leaked + PLACE * painted).mean()
         optimizer.zero_grad()
         (loss + SHORT * white.square().sum(dim=1).mean()).backward()
         optimizer.step()
