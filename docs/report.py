@@ -173,12 +173,12 @@ def vectors(table: dict[str, Any] | None) -> list[str]:
 def _table(rows: dict[str, dict[str, Any] | None]) -> str:
     lines = [
         "| | PSNR, dB | SSIM | attributes kept, % | Fréchet, reconstructions | Fréchet, samples "
-        "| effect at +2, % | leaks at +2, % | steps | hours |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| … with echoes | effect at +2, % | leaks at +2, % | steps | hours |",
+        f"|{' --- |' * 11}",
     ]
     for label, report in rows.items():
         if report is None:
-            lines.append(f"| {label} | not run yet |{' |' * 8}")
+            lines.append(f"| {label} | not run yet |{' |' * 9}")
             continue
         edits = report.get("editing", {}).get("reconstruction", {}).get("average", {}).get("2", {})
         fidelity = report.get("reconstruction", {}).get("labelled", {})
@@ -189,6 +189,7 @@ def _table(rows: dict[str, dict[str, Any] | None]) -> str:
             _cell(report.get("kept", {}).get("average"), 1, 100),
             _cell(distance.get("reconstructions", {}).get("frechet"), 1),
             _cell(distance["samples"]["frechet"], 1),
+            _cell(distance.get("with echoes", {}).get("frechet"), 1),
             _cell(edits.get("effect"), 1, 100),
             _cell(edits.get("leakage"), 1, 100),
             f"{_steps(report):,}",
@@ -386,6 +387,12 @@ Feature loss: mean |Dis_l(x̃) − Dis_l(x)| over that layer's mean magnitude, m
 trains encoder and decoder, never the discriminator. The adversarial loss trains the decoder, never
 the encoder. With `--set prior=aggregate` prior samples come from where the latents lie: each z_p is
 blended from four of the batch's own mu, m + Σ (mu_k − m) / √4 with their mean m.
+
+## How samples are drawn
+
+From independent components of the training faces' latents and a mixture of Gaussians in their
+scores (`vaegan/prior.py`), for a GAN from N(0, I). A model with an encoder can draw with echoes:
+what is drawn is decoded and encoded again, twice, and each time stretched to the faces' own spread.
 """
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ class FlatEditor:
     def direction(self, settings: dict[str, float]) -> Tensor:
         return sum(settings.values()) * torch.tensor([0.5, 0.3, 0.9])
 
-    def draw(self, n: int, truncation: float, seed: int) -> Tensor:
+    def draw(self, n: int, truncation: float, seed: int, echoes: bool) -> Tensor:
         assert truncation == 1
-        return random(n, 3, seed=seed)
+        return random(n, 3, seed=seed + echoes)
 
 
 def flat_faces() -> FaceSet:

@@ -20,7 +20,7 @@ def test_a_snapshot_holds_half_precision_and_nothing_else(folder, tiny_model):
     assert {name.split(".")[0] for name in tensors} == {
         "encoder", "decoder",
         "prior_mean", "prior_cholesky", "prior_axes", "prior_tables",
-        "prior_weights", "prior_means", "prior_factors",
+        "prior_weights", "prior_means", "prior_factors", "prior_stretches",
     }  # fmt: skip
     snapshot = load_snapshot(folder)
     assert snapshot.config == tiny_model

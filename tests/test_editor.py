@@ -239,6 +239,16 @@ def test_random_faces_follow_the_fitted_gaussian_and_the_seed(editor):
     assert len(editor.sample(n=2, seed=0)) == 2
 
 
+def test_the_bundled_model_draws_with_echoes():
+    editor = Editor.from_pretrained()
+    mean, stretches = editor.prior.mean, editor.prior.stretches
+    z = editor.draw(2, truncation=1.0, seed=0, echoes=False)
+    for stretch in stretches:
+        z = mean + stretch * (editor.encoder(editor.decode(z))[0] - mean)
+    assert len(stretches) == 2
+    torch.testing.assert_close(editor.draw(2, truncation=1.0, seed=0), z, atol=1e-4, rtol=0)
+
+
 def test_many_threads_each_get_their_own_face(editor, astronaut):
     """One editor for all users: nothing of one call may show in another."""
     photos = [astronaut, astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]

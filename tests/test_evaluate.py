@@ -259,6 +259,8 @@ def test_distances_are_those_of_the_features(report):
     assert samples["kernel"]["value"] == pytest.approx(
         kernel_distance(drawn, FlatJudge.reference.float()), rel=1e-4
     )
+    echoed = frechet_distance(random(50, 3, seed=1), FlatJudge.reference.float())
+    assert report["distance"]["with echoes"]["frechet"]["value"] == pytest.approx(echoed, rel=1e-5)
     # The flat reconstructions are the photographs.
     near, far = report["distance"]["reconstructions"], report["distance"]["photographs"]
     assert near["frechet"]["value"] == pytest.approx(far["frechet"]["value"])
@@ -324,6 +326,7 @@ def test_a_model_without_encoder_is_measured_by_its_samples(flat_faces, report, 
     found = evaluate.evaluate(Drawer(), flat_faces, FlatJudge(), Options(samples=50))
     assert set(found) == {"distance"}
     assert found["distance"]["samples"] == report["distance"]["samples"]
+    assert "with echoes" not in found["distance"]
     assert "samples" in tables(found)
     evaluate.write(found, tmp_path / "gan.json")
     assert [path.name for path in tmp_path.iterdir()] == ["gan.json"]

@@ -87,3 +87,24 @@ def test_a_blend_of_one_is_itself_and_more_keep_mean_and_covariance():
     many = blend(z, torch.rand(100_000, 4, generator=generator(1)))
     torch.testing.assert_close(many.mean(dim=0), z.mean(dim=0), atol=0.05, rtol=0)
     torch.testing.assert_close(many.T.cov(), z.T.cov(correction=0), atol=0.05, rtol=0.03)
+
+
+def test_echoes_take_draws_to_where_the_networks_say_faces_lie():
+    mu = torch.randn(400, 3, generator=generator()) + 5
+    prior = Prior.fit(mu)
+
+    def again(z: torch.Tensor) -> torch.Tensor:  # half as far from the mean, and never off a plane
+        return prior.mean + 0.5 * (z - prior.mean) * torch.tensor([1.0, 1.0, 0.0])
+
+    echoing = prior.with_echoes(again, echoes=2)
+    z = echoing.draw(5000, 1.0, generator(), again)
+    assert torch.equal(z[:, 2], prior.mean[2].expand(5000))
+    # As much spread as the latents have, now all of it in the plane.
+    torch.testing.assert_close(
+        (z - prior.mean).square().sum(dim=1).mean(), mu.var(dim=0).sum(), rtol=0.1, atol=0
+    )
+    torch.testing.assert_close(echoing.stretches[1], torch.tensor(2.0))
+    half = echoing.draw(5000, 0.5, generator(), again)
+    torch.testing.assert_close(half - prior.mean, 0.5 * (z - prior.mean))
+    without = echoing.draw(5000, 1.0, generator())
+    assert torch.equal(without, prior.draw(5000, 1.0, generator(), again))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from vaegan import attributes, checkpoint, files, hub, images
 from vaegan.attributes import SLIDERS, VectorError
 from vaegan.checkpoint import Snapshot, SnapshotError
+from vaegan.networks import echo
 from vaegan.tables import tables
 
 FRONT = """---
@@ -84,7 +86,8 @@ def write(
 @torch.no_grad()
 def _pictures(folder: Path, model: Snapshot) -> list[str]:
     """Draws samples and, if the model has vectors, edits of them."""
-    z = model.prior.draw(SAMPLES, 1.0, torch.Generator().manual_seed(0))
+    again = partial(echo, model.encoder, model.decoder) if model.encoder else None
+    z = model.prior.draw(SAMPLES, 1.0, torch.Generator().manual_seed(0), again)
     _save(folder / SAMPLES_PICTURE, model.decoder(z), COLUMNS)
     lines = ["## Faces of nobody\n", f"![Samples]({SAMPLES_PICTURE})\n"]
     _, path = hub.locate(folder)

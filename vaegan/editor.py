@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from vaegan.checkpoint import Snapshot
 from vaegan.custom import OwnAttribute, Space
 from vaegan.face import Face
 from vaegan.hub import ModelNotFound
-from vaegan.networks import fold
+from vaegan.networks import echo, fold
 from vaegan.settings import Settings
 from vaegan.view import FaceView, View
 
@@ -358,6 +358,7 @@ class Editor:
         truncation: float = 0.7,
         seed: int | None = None,
         fitted: bool = True,
+        echoes: bool = True,
     ) -> Tensor:
         """n latents from the prior fitted to the training faces: (n, latent_dim).
 
@@ -365,12 +366,14 @@ class Editor:
             truncation: scales the distance from the mean face; 0 is the mean face itself.
             seed: the same seed draws the same faces.
             fitted: False draws from N(0, I), the distribution that training aims at.
+            echoes: False leaves out what `Prior.with_echoes` adds.
         """
         generator = torch.Generator()
         generator.manual_seed(seed) if seed is not None else generator.seed()
         if not fitted:
             return truncation * torch.randn(n, self.config.latent_dim, generator=generator)
-        return self.prior.draw(n, truncation, generator)
+        again = partial(echo, self.encoder, self.decoder) if self.encoder and echoes else None
+        return self.prior.draw(n, truncation, generator, again)
 
     def sample(
         self, n: int = 4, truncation: float = 0.7, seed: int | None = None

@@ -148,11 +148,15 @@ def _distances(
 ) -> dict[str, Any]:
     """Of each kind of picture's features, and of samples', to the training photographs'.
 
-    Real faces of other people are as near as anything of that count can get.
+    Real faces of other people are as near as anything of that count can get. Samples come
+    from the prior alone, and with echoes, as the page draws them.
     """
-    drawn = editor.draw(options.samples, truncation=1.0, seed=options.seed)
-    samples = judge.mapped(lambda z: critic.see(editor.decode(z))[1], drawn, label="samples")
-    kinds = {**features, "samples": samples}
+    kinds = dict(features)
+    for kind, echoes in (("samples", False), ("with echoes", True)):
+        if echoes and editor.encoder is None:
+            continue  # a GAN cannot hear its own
+        drawn = editor.draw(options.samples, truncation=1.0, seed=options.seed, echoes=echoes)
+        kinds[kind] = judge.mapped(lambda z: critic.see(editor.decode(z))[1], drawn, label=kind)
     reference = critic.reference.float()
     generator = torch.Generator().manual_seed(options.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]

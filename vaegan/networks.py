@@ -212,6 +212,14 @@ def encode_all(encoder: Encoder, pixels: Tensor, batch: int = 256) -> Tensor:
     return torch.cat([encoder(images.to_float(part))[0] for part in pixels.split(batch)])
 
 
+@torch.no_grad()
+def echo(encoder: Encoder, decoder: Decoder, z: Tensor, batch: int = 256) -> Tensor:
+    """mu of what z decode to, (N, latent_dim) like z, and where z are."""
+    device = next(decoder.parameters()).device
+    parts = z.to(device).split(batch)
+    return torch.cat([encoder(decoder(part))[0] for part in parts]).to(z.device)
+
+
 def fold(network: nn.Module) -> nn.Module:
     """A copy for inference, each batch norm folded into the layer that feeds it.
 

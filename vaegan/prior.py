@@ -3,13 +3,16 @@
 The aggregate posterior is not N(0, I), and the decoder draws better faces from where the training
 faces really lie (Dai & Wipf 2019, "Diagnosing and enhancing VAE models"). Most of what makes it no
 Gaussian is sparse: hats, bright backgrounds and the like, which few faces have. So its independent
-components are Gaussianized, and a mixture of Gaussians tells how they go together.
+components are Gaussianized, and a mixture of Gaussians tells how they go together. What that misses
+the networks know: decoded and encoded again, a draw comes nearer to where faces lie, as in the
+Markov chains with which Rezende et al. 2014 ("Stochastic backpropagation") fill in missing pixels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +25,8 @@ FACES_EACH = 200  # with fewer faces there are fewer components
 FACES_A_DIMENSION = 20  # with fewer faces, axes and tables would be noise and are left out
 SHARED = 256.0  # faces for which the covariance shared by all counts in each component's own
 ROUNDS = 30  # of expectation maximisation
+ECHOES = 2  # times that a draw is decoded and encoded again
+HEARD = 500  # draws that tell how much nearer to the mean an echo lies
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,7 @@ class Prior:
     mean: (D,); cholesky: (D, D), lower triangular: the one Gaussian
     axes: (D, D), a rotation; tables: (Q, D): independent components and their quantiles
     weights: (K,), adding up to 1; means: (K, D); factors: (K, D, D), lower triangular: the mixture
+    stretches: (E,), what each of a draw's E echoes is multiplied by, seen from the mean
     """
 
     mean: Tensor
@@ -43,12 +49,14 @@ class Prior:
     weights: Tensor
     means: Tensor
     factors: Tensor
+    stretches: Tensor
 
     @classmethod
     def standard(cls, dimensions: int) -> Prior:
         """N(0, I)."""
         mean, axes = torch.zeros(dimensions), torch.eye(dimensions)
-        return cls(mean, axes, axes, _straight(dimensions), torch.ones(1), mean[None], axes[None])
+        one = torch.ones(1), mean[None], axes[None]
+        return cls(mean, axes, axes, _straight(dimensions), *one, stretches=torch.ones(0))
 
     @classmethod
     def fit(cls, mu: Tensor, components: int = COMPONENTS) -> Prior:
@@ -68,10 +76,40 @@ class Prior:
             independent = scores @ axes.T
             tables, scores = quantiles(independent), normal_scores(independent)
         components = max(1, min(components, n // FACES_EACH))
-        return cls(mean, cholesky, axes, tables, *mixture(scores, components))
+        found = mixture(scores, components)
+        return cls(mean, cholesky, axes, tables, *found, stretches=torch.ones(0))
 
-    def draw(self, n: int, truncation: float, generator: torch.Generator) -> Tensor:
-        """(n, D). truncation: scales the distance from the mean."""
+    def with_echoes(self, again: Callable[[Tensor], Tensor], echoes: int = ECHOES) -> Prior:
+        """The same prior, its draws decoded and encoded `echoes` times.
+
+        An echo lies nearer to the mean than what it comes from, since the decoder draws what is
+        likely; its stretch gives back the spread of the faces' own latents.
+
+        Args:
+            again: z (N, D) → mu of the decoded z.
+        """
+        spread = self.cholesky.square().sum().sqrt()
+        z = self.draw(HEARD, 1.0, torch.Generator().manual_seed(0))
+        stretches = []
+        for _ in range(echoes):
+            z = again(z)
+            stretches.append(spread / (z - self.mean).square().sum(dim=1).mean().sqrt())
+            z = self.mean + stretches[-1] * (z - self.mean)
+        return replace(self, stretches=torch.stack(stretches))
+
+    def draw(
+        self,
+        n: int,
+        truncation: float,
+        generator: torch.Generator,
+        again: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(n, D).
+
+        Args:
+            truncation: scales the distance from the mean.
+            again: as in `with_echoes`; None leaves the echoes out.
+        """
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         epsilon = torch.randn(n, len(self.mean), generator=generator)
         scores = self.means[component]
@@ -79,6 +117,8 @@ class Prior:
             rows = component == k
             scores[rows] += epsilon[rows] @ self.factors[k].T
         apart = from_scores(scores, self.tables) @ self.axes @ self.cholesky.T
+        for stretch in self.stretches if again else ():
+            apart = stretch * (again(self.mean + apart) - self.mean)
         return self.mean + truncation * apart
 
     def tensors(self) -> dict[str, Tensor]:
@@ -93,8 +133,9 @@ class Prior:
     @classmethod
     def like(cls, tensors: dict[str, Tensor], dimensions: int) -> dict[str, Tensor]:
         """What a snapshot with these tensors should hold of a prior, for its names and shapes."""
-        d, k = dimensions, len(tensors.get("prior_weights", ()))
-        shapes = [(d,), (d, d), (d, d), (len(KNOTS), d), (k,), (k, d), (k, d, d)]
+        d = dimensions
+        k, e = (len(tensors.get(f"prior_{name}", ())) for name in ("weights", "stretches"))
+        shapes = [(d,), (d, d), (d, d), (len(KNOTS), d), (k,), (k, d), (k, d, d), (e,)]
         return cls(*map(torch.empty, shapes)).tensors()
 
 

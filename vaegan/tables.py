@@ -24,7 +24,7 @@ def tables(report: dict[str, Any]) -> str:
         "",
         f"distance to {distance['reference']} training photographs, {distance['extractor']}",
     ]
-    for kind in ("photographs", "reconstructions", "samples"):
+    for kind in ("photographs", "reconstructions", "samples", "with echoes"):
         if not (numbers := distance.get(kind)):
             continue
         lines.append(

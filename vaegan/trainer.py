@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
 from vaegan.distributed import Draws
 from vaegan.models import Model, Phase, Step, build
-from vaegan.networks import encode_all
+from vaegan.networks import echo, encode_all
 from vaegan.prior import Prior
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
@@ -340,7 +340,9 @@ class Trainer:
     def _prior(self, networks: dict[str, torch.nn.Module]) -> Prior:
         if "encoder" not in networks:
             return Prior.standard(self.model.config.latent_dim)
-        return Prior.fit(encode_all(networks["encoder"], self.train_set).cpu())
+        encoder, decoder = networks["encoder"], networks["decoder"]
+        prior = Prior.fit(encode_all(encoder, self.train_set).cpu())
+        return prior.with_echoes(partial(echo, encoder, decoder))
 
     # ------------------------------------------------------------ what people see
 

@@ -3,8 +3,9 @@
 Directions that are read off the latents alone assume that the decoder is linear. It is not, so a
 direction may show more of a bystander than the latents said. Here a small classifier on pixels,
 trained on the labelled training people alone, looks at the decoded edits, and gradient descent
-moves each direction until the target shows and the others stay as they were. The judge of
-`vaegan.judge` takes no part in it, so that its verdict stays independent.
+moves each direction until the target shows and the others stay as they were, and so do the colours
+where labelled photographs with and without the target look alike. The judge of `vaegan.judge` takes
+no part in it, so that its verdict stays independent.
 """
 
 from __future__ import annotations
