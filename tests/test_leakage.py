@@ -69,3 +69,11 @@ def test_edits_are_matched_at_the_strength_of_the_goal():
 
 def test_an_edit_that_never_gets_there_is_not_matched():
     assert matched(lambda strength: ramp(min(strength, 2.0))) is None
+
+
+def test_an_edit_that_overshoots_is_matched_before_it_does():
+    def there_and_back(strength: float) -> torch.Tensor:
+        return ramp(strength if strength <= 3.2 else 6.4 - strength)
+
+    strength, _ = matched(there_and_back, goal=0.85)
+    assert strength == pytest.approx(0.85 * 3, abs=0.03)

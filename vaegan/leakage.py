@@ -23,7 +23,8 @@ from vaegan.models import RELATED
 
 NUMBERS = ("effect", "change", "leakage")  # of an edit
 GOAL = 0.85  # effect at which directions are compared
-STRONGEST = 8.0  # up to so many times a direction's own length
+STRONGEST = 8.0  # up to so many times a direction's own length …
+STRIDE = 2**0.5  # … in such strides, since an edit may overshoot: too much blond is white
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ def lacking(seen: Tensor, target: int, most: int, seed: int) -> Tensor:
 
 
 def matched(
-    look: Callable[[float], Tensor], goal: float = GOAL, rounds: int = 6
+    look: Callable[[float], Tensor], goal: float = GOAL, rounds: int = 8
 ) -> tuple[float, Tensor] | None:
     """The strength at which an edit has the effect `goal`, and its `verdicts` there.
 
@@ -140,7 +141,7 @@ def matched(
         elif strength >= STRONGEST:
             return None
         else:
-            strength *= 2
+            strength = min(STRONGEST, strength * STRIDE)
     if high is None:
         return None
     below = low[1] if low[0] else torch.zeros_like(high[1])
