@@ -54,7 +54,7 @@ def selected(faces):
 def test_what_goes_along_in_training_is_not_dragged_along(selected):
     vectors, table = selected
     smiling = table["Smiling"]
-    assert smiling[PLAIN]["leakage"] > 0.08
+    assert smiling[PLAIN]["leakage"] > 0.1
     assert smiling["least squares"]["leakage"] < 0.5 * smiling[PLAIN]["leakage"]
     assert smiling[TUNED]["leakage"] < 0.5 * smiling[PLAIN]["leakage"]
     method = vectors.methods[vectors.names.index("Smiling")]

@@ -116,11 +116,12 @@ def lacking(seen: Tensor, target: int, most: int, seed: int) -> Tensor:
 
 
 def matched(
-    look: Callable[[float], Tensor], goal: float = GOAL, rounds: int = 8
+    look: Callable[[float], Tensor], goal: float = GOAL, rounds: int = 5
 ) -> tuple[float, Tensor] | None:
     """The strength at which an edit has the effect `goal`, and its `verdicts` there.
 
-    Halves the interval, and interpolates at the end between what lies just below and just above.
+    Strides until an edit has it, halves the last stride so many rounds, and interpolates at the end
+    between what lies just below and just above.
 
     Args:
         look: strength → `verdicts` of the same faces.
@@ -128,27 +129,28 @@ def matched(
     Returns:
         None if even STRONGEST times the direction does not get there.
     """
-    low, high = (0.0, torch.zeros(())), None
-    strength = 2.0
+    low, high = (0.0, torch.zeros(())), (2.0, look(2.0))
+    while _effect(high[1]) < goal:
+        if high[0] >= STRONGEST:
+            return None
+        strength = min(STRONGEST, high[0] * STRIDE)
+        low, high = high, (strength, look(strength))
     for _ in range(rounds):
+        strength = (low[0] + high[0]) / 2
         seen = look(strength)
-        if float(seen[:, 0, 0].mean()) >= goal:
+        if _effect(seen) >= goal:
             high = strength, seen
         else:
             low = strength, seen
-        if high is not None:
-            strength = (low[0] + high[0]) / 2
-        elif strength >= STRONGEST:
-            return None
-        else:
-            strength = min(STRONGEST, strength * STRIDE)
-    if high is None:
-        return None
     below = low[1] if low[0] else torch.zeros_like(high[1])
-    effects = [float(seen[:, 0, 0].mean()) for seen in (below, high[1])]
+    effects = [_effect(seen) for seen in (below, high[1])]
     share = (goal - effects[0]) / max(effects[1] - effects[0], 1e-9)
     mixed = torch.lerp(below, high[1], share) if low[0] else high[1]
     return low[0] + share * (high[0] - low[0]) if low[0] else high[0], mixed
+
+
+def _effect(seen: Tensor) -> float:
+    return float(seen[:, 0, 0].mean())
 
 
 def at_same_effect(
