@@ -106,8 +106,9 @@ def ours(
     model, training = PRESETS[preset]
     # The gate skips updates, and before the adversary there is half a step to do: both would be
     # quicker for a reason that is none.
-    steps = {"equilibrium_margin": 0.0, "adversary_start": 0}
-    training = dataclasses.replace(training, batch_size=batch, **steps)
+    training = dataclasses.replace(
+        training, batch_size=batch, equilibrium_margin=0.0, adversary_start=0
+    )
     model = at_resolution(model, faces.resolution)
     trainer = Trainer(model, training, faces, out, device, compile=compiled)
     while True:

@@ -108,3 +108,11 @@ def test_echoes_take_draws_to_where_the_networks_say_faces_lie():
     torch.testing.assert_close(half - prior.mean, 0.5 * (z - prior.mean))
     without = echoing.draw(5000, 1.0, generator())
     assert torch.equal(without, prior.draw(5000, 1.0, generator(), again))
+
+
+def test_a_model_whose_pictures_all_encode_alike_can_still_be_saved():
+    prior = Prior.fit(torch.randn(400, 3, generator=generator()))
+    echoing = prior.with_echoes(lambda z: prior.mean.expand(len(z), -1))
+    assert echoing.stretches.half().isfinite().all()
+    z = echoing.draw(4, 1.0, generator(), lambda z: prior.mean.expand(len(z), -1))
+    assert torch.equal(z, prior.mean.expand(4, -1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from vaegan import attributes, checkpoint, files, hub, images
 from vaegan.attributes import SLIDERS, VectorError
 from vaegan.checkpoint import Snapshot, SnapshotError
-from vaegan.networks import echo
+from vaegan.editor import Editor
 from vaegan.tables import tables
 
 FRONT = """---
@@ -86,9 +85,9 @@ def write(
 @torch.no_grad()
 def _pictures(folder: Path, model: Snapshot) -> list[str]:
     """Draws samples and, if the model has vectors, edits of them."""
-    again = partial(echo, model.encoder, model.decoder) if model.encoder else None
-    z = model.prior.draw(SAMPLES, 1.0, torch.Generator().manual_seed(0), again)
-    _save(folder / SAMPLES_PICTURE, model.decoder(z), COLUMNS)
+    editor = Editor(model, None, folder.name)
+    z = editor.draw(SAMPLES, truncation=1.0, seed=0)
+    _save(folder / SAMPLES_PICTURE, editor.decode(z), COLUMNS)
     lines = ["## Faces of nobody\n", f"![Samples]({SAMPLES_PICTURE})\n"]
     _, path = hub.locate(folder)
     if not path.is_file():
@@ -98,7 +97,7 @@ def _pictures(folder: Path, model: Snapshot) -> list[str]:
     edits = edits or dict.fromkeys(vectors.names[: len(EDITS)], 2)
     steps = [torch.zeros_like(z[0]), *(vectors.direction({n: float(s)}) for n, s in edits.items())]
     edited = (z[:EDITED, None] + torch.stack(steps)).flatten(0, 1)
-    _save(folder / EDITS_PICTURE, model.decoder(edited), len(steps))
+    _save(folder / EDITS_PICTURE, editor.decode(edited), len(steps))
     named = ", ".join(
         f"{SLIDERS[name].label if name in SLIDERS else name} at {strength:+d}"
         for name, strength in edits.items()

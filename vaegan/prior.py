@@ -27,6 +27,7 @@ SHARED = 256.0  # faces for which the covariance shared by all counts in each co
 ROUNDS = 30  # of expectation maximisation
 ECHOES = 2  # times that a draw is decoded and encoded again
 HEARD = 500  # draws that tell how much nearer to the mean an echo lies
+LOUDEST = 10.0  # stretch, of a model whose pictures all encode alike: it must be saved all the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +93,10 @@ class Prior:
         z = self.draw(HEARD, 1.0, torch.Generator().manual_seed(0))
         stretches = []
         for _ in range(echoes):
-            z = again(z)
-            stretches.append(spread / (z - self.mean).square().sum(dim=1).mean().sqrt())
-            z = self.mean + stretches[-1] * (z - self.mean)
+            apart = again(z) - self.mean
+            left = apart.square().sum(dim=1).mean().sqrt()
+            stretches.append((spread / left.clamp_min(1e-6)).clamp(max=LOUDEST))
+            z = self.mean + stretches[-1] * apart
         return replace(self, stretches=torch.stack(stretches))
 
     def draw(
