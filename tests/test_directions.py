@@ -141,4 +141,10 @@ def test_distance_is_counted_in_deviations():
     assert distance(torch.tensor([4.0, 0.0]), root) == pytest.approx(2)
     assert distance(torch.tensor([3.0, 1.0]), root) == pytest.approx(2.5)
     mu = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ root
-    torch.testing.assert_close(whitener(mu), root, atol=0.2, rtol=0.05)
+    # Of 4,000 people it is their own spread that counts; of 1,000, each with four photographs, the
+    # one within people, however far these lie apart.
+    torch.testing.assert_close(whitener(mu, torch.arange(4000)), root, atol=0.2, rtol=0.05)
+    people = torch.arange(1000).repeat(4)
+    apart = 10 * torch.randn(1000, 2, generator=torch.Generator().manual_seed(1))
+    found = whitener(mu + apart[people], people)
+    torch.testing.assert_close(found, root, atol=0.2, rtol=0.05)

@@ -67,9 +67,10 @@ def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
     smiling = vectors.measured[vectors.names.index("Smiling")]
     assert smiling["effect"] == pytest.approx(select.AIM, abs=0.06)
     assert set(smiling["moves"]) <= {"Male", "Young"}
-    mu = encode_all(Colours().encoder, faces.subset("train").images)
+    train = faces.subset("train")
+    root = directions.whitener(encode_all(Colours().encoder, train.images), train.identity)
     row = vectors.vectors[vectors.names.index("Smiling")]
-    length = directions.distance(select.STRENGTH * row, directions.whitener(mu))
+    length = directions.distance(select.STRENGTH * row, root)
     assert length == pytest.approx(select.FARTHEST, rel=1e-4)
 
 

@@ -3,13 +3,18 @@
 import torch
 from torch import Tensor
 
-from vaegan import images, tuning
+from vaegan import directions, images, tuning
 
 SIDE = 16
 
 
 def flat(z: Tensor) -> Tensor:
     return z.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
+
+
+def deviations(z: Tensor) -> Tensor:
+    """Of faces of as many people."""
+    return directions.whitener(z, torch.arange(len(z)))
 
 
 def colours(count: int) -> Tensor:
@@ -42,6 +47,7 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
         flat,
         lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
         faces,
+        deviations(z),
         torch.tensor([0]),
         others,
         nowhere,
@@ -53,7 +59,7 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     assert abs(found[1]) < 0.1 * found[0]
     again = tuning.tune(
         torch.tensor([[0.3, 0.3, 0.0]]), flat, lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
-        faces, torch.tensor([0]), others, nowhere, goal=0.9, steps=300,
+        faces, deviations(z), torch.tensor([0]), others, nowhere, goal=0.9, steps=300,
     )[0]  # fmt: skip
     assert torch.equal(found, again)
 
@@ -86,6 +92,7 @@ def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays():
             halves,
             lambda x: x[:, :, 0].mean(dim=(1, 2))[:, None] / z.std(dim=0),
             faces,
+            deviations(z),
             torch.tensor([0]),
             torch.zeros(1, 3),
             places,
@@ -94,3 +101,26 @@ def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays():
     red = z[z[:, 0] < 0, 0]
     assert ((red + moved["held"][0]) > 0).float().mean() > 0.75
     assert abs(moved["held"][1]) < 0.5 * abs(moved["free"][1])
+
+
+def test_of_two_ways_the_one_that_people_themselves_go_is_taken():
+    z = colours(400)
+    pixels = images.to_uint8(flat(z))
+    # Red or green will do, and by deviations that are alike both would come in equal parts. One
+    # person's photographs differ more in green.
+    brightness = z[:, :2].sum(dim=1, keepdim=True)
+    faces = tuning.Faces(pixels, z, pixels, brightness, brightness)
+    found = tuning.tune(
+        torch.tensor([[0.1, 0.1, 0.0]]),
+        flat,
+        lambda x: x.mean(dim=(2, 3))[:, :2].sum(dim=1, keepdim=True),
+        faces,
+        torch.diag(torch.tensor([0.1, 0.3, 0.3])),
+        torch.tensor([0]),
+        torch.zeros(1, 1),
+        torch.zeros(1, tuning.CELLS, tuning.CELLS),
+        steps=300,
+    )[0]
+    dark = z[brightness[:, 0] < 0, :2].sum(dim=1)
+    assert ((dark + found[:2].sum()) > 0).float().mean() > 0.75
+    assert found[1] > 2 * abs(found[0])

@@ -16,6 +16,7 @@ from torch import Tensor
 DECAY = 0.03  # weight decay of the linear classifiers, on standardised latents
 SHRINKAGE = 0.1  # share of a covariance that is replaced by its mean variance
 RAISED = 0.05  # the same, where only distances are wanted
+ALIKE = 4  # differences within people, for each dimension, from which on their covariance is known
 RIDGE = 0.3  # on the labels' correlations, whose small eigenvalues are noise
 
 
@@ -143,13 +144,27 @@ def to_class_means(directions: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
     return directions * along.unsqueeze(1)
 
 
-def whitener(mu: Tensor) -> Tensor:
-    """L with L Lᵀ the covariance of the latents, its smallest variances raised a little: (D, D)."""
-    return torch.linalg.cholesky(_shrunk(torch.cov(mu.T), RAISED))
+def whitener(mu: Tensor, people: Tensor) -> Tensor:
+    """L with L Lᵀ the covariance of one person's latents, its smallest variances raised: (D, D).
+
+    Smiles, makeup and light come and go between one person's photographs and so are near; what
+    differs between people alone is far. Where few have two photographs, it is the covariance of
+    all.
+
+    Args:
+        people: (N,), equal numbers are one person.
+    """
+    _, person, photographs = people.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(photographs), mu.shape[1]).index_add_(0, person, mu)
+    apart = mu - (sums / photographs.unsqueeze(1))[person]
+    differences = len(mu) - len(photographs)
+    known = differences >= ALIKE * mu.shape[1]
+    covariance = apart.T @ apart / differences if known else torch.cov(mu.T)
+    return torch.linalg.cholesky(_shrunk(covariance, RAISED))
 
 
 def distance(step: Tensor, root: Tensor) -> float:
-    """How far a step (D,) leads, in deviations of the latents (Mahalanobis). root: `whitener`."""
+    """How far a step (D,) leads, in the deviations of a `whitener` (Mahalanobis)."""
     return float(torch.linalg.solve_triangular(root, step.unsqueeze(1), upper=False).norm())
 
 

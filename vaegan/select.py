@@ -51,10 +51,10 @@ STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there, on reconstructions, that units shrink to …
 AIM_PHOTOGRAPH = 0.85  # … or this on photographs, which show less of an edit, …
 BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
-# Deviations of the latents that +2 may lead away: faces lie √256 = 16 from their mean, and whoever
-# is 8 away from a face is 18 from there, where no face is.
-FARTHEST = 8.0
-NEAR = 4.0  # deviations at GOAL that are as near as any other edit's
+# How far +2 may lead, in deviations between one person's photographs. Two of these lie
+# √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way.
+FARTHEST = 10.0
+NEAR = 5.0  # deviations at GOAL that are as near as any other edit's
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
 # judge does not know it well enough to tell …
 SHOWN = 0.5
@@ -96,12 +96,14 @@ class Labelled:
     """The labelled training people, in the judge's order of attributes.
 
     pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns
+    root: (D, D), the `directions.whitener` of their latents
     """
 
     pixels: Tensor
     mu: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    root: Tensor
 
 
 def select(
@@ -123,9 +125,10 @@ def select(
     plain = attributes.compute(editor.encoder, faces, model)
     columns = [train.attribute_names.index(name) for name in plain.names]
     mu = encode_all(editor.encoder, train.images)
-    people = Labelled(train.images, mu, train.attributes[:, columns], plain.names)
+    root = directions.whitener(mu, train.identity)
+    people = Labelled(train.images, mu, train.attributes[:, columns], plain.names, root)
     candidates = candidate_directions(editor, people, validation, columns, options)
-    known, root = leakage.know(editor, critic, validation), directions.whitener(mu)
+    known = leakage.know(editor, critic, validation)
 
     table, rows = {}, []
     sliders = [name for name in SLIDERS if name in plain.names and name in critic.names]
@@ -256,6 +259,7 @@ def _tuned(
         editor.decoder,
         lambda x: (classifier(x) - thresholds) / deviations,
         faces,
+        people.root,
         targets,
         others,
         tuning.elsewhere(people.pixels, labels)[targets],
@@ -297,7 +301,8 @@ def winner(compared: dict[str, dict[str, float] | None]) -> str:
     """The method with the least leakage × distance, where all within NEAR counts as NEAR.
 
     A direction that leads far away from the faces may convince a judge, and still look like a
-    trick to people; so what it saves in leakage must be worth its distance.
+    trick to people, or make another person of the face; so what it saves in leakage must be worth
+    its distance.
     """
     products = {
         method: found["leakage"] * max(found["distance"], NEAR)

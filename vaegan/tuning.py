@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from vaegan import images
-from vaegan.directions import least_squares, whitener
+from vaegan.directions import least_squares
 
 BATCH = 64
 STEEPNESS = 4.0  # of the soft verdict, per deviation of a score
 MARGIN = 0.3  # deviations beyond the threshold that a flipped target should reach
 CALM = 0.5  # weight of a bystander's moving at all, beside its turning over
 IMPATIENCE = 0.1  # how fast a target that falls short gains weight
-# Weight of a direction's squared length, in deviations of the latents. With less, it leaves the
-# faces behind and finds what convinces classifiers alone (docs/experiments.md).
+# Weight of a direction's squared length, in deviations between one person's photographs. With less,
+# it leaves the faces behind and finds what convinces classifiers alone (docs/experiments.md).
 SHORT = 0.02
 CELLS = 16  # a side: how coarsely it is looked at where an edit shows
 PLACE = 8.0  # weight of an edit's colours where photographs with and without it look alike
@@ -138,6 +138,7 @@ def tune(
     decode: Callable[[Tensor], Tensor],
     see: Callable[[Tensor], Tensor],
     faces: Faces,
+    root: Tensor,
     targets: Tensor,
     bystanders: Tensor,
     places: Tensor,
@@ -155,13 +156,14 @@ def tune(
     Args:
         directions: (T, D), where to begin: about as long as needed.
         decode, see: z → x → scores in deviations from the threshold, both differentiable.
+        root: (D, D), as `directions.whitener` gives it.
         targets: (T,), columns of the scores. bystanders: (T, A), weights of the scores to keep.
 
     Returns:
         (T, D): z + direction shows the target.
     """
     generator = torch.Generator().manual_seed(seed)
-    root = whitener(faces.z)  # in deviations of the latents every component is equally cheap
+    # Descent where a person's own deviations are all as long, so that it keeps the person.
     white = torch.linalg.solve_triangular(root, directions.T, upper=False).T.clone()
     white.requires_grad_(True)
     optimizer = torch.optim.Adam([white], betas=(0.9, 0.99))
