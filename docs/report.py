@@ -145,9 +145,10 @@ def vectors(table: dict[str, Any] | None) -> list[str]:
     methods = sorted(table["average"], key=lambda name: table["average"][name]["leakage"])
     lines = [
         f"Leakage in %, on validation people, at the strength where {table['goal']:.0%} of the "
-        "faces that lack the attribute show it; and how far an edit leads there, in deviations of "
-        "the latents. A dash: the method does not get there. Bold: what ships, which is what has "
-        f"the least product of the two, all within {select.NEAR:g} counting as {select.NEAR:g}.\n",
+        "faces that lack the attribute show it; and how far an edit leads there, in deviations "
+        "between one person's photographs. A dash: the method does not get there. Bold: what "
+        "ships, which is what has the least product of the two, all within "
+        f"{select.NEAR:g} counting as {select.NEAR:g}.\n",
         f"| | {' | '.join(methods)} |",
         f"| --- |{' --- |' * len(methods)}",
         f"| mean of the judged | "

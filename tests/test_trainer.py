@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vaegan import checkpoint, curves, files
 from vaegan.config import MODELS, PRESETS, at_resolution
@@ -275,3 +277,25 @@ def until(condition, seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.005)
+
+
+def test_samples_in_the_run_folder_come_from_where_training_draws_them(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    """An encoder that says the same of every face leaves one place to draw blends from."""
+
+    def grid(prior: str) -> np.ndarray:
+        changes = {"prior": prior, "steps": 1, "learning_rate": 0.0}
+        run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path / prior, **changes)
+        for model in (run.model, run.average):
+            for parameter in model.networks["encoder"].parameters():
+                parameter.data.zero_()
+        run.run(grid_every=1)
+        return np.asarray(Image.open(tmp_path / prior / "samples" / "0000001.png"), dtype=int)
+
+    def apart(pixels: np.ndarray) -> int:
+        side = tiny_model.resolution + 2
+        first, second = (pixels[2:side, start : start + side - 2] for start in (2, 2 + side))
+        return abs(first - second).max()
+
+    assert apart(grid("aggregate")) <= 1 < apart(grid("standard"))

@@ -23,9 +23,9 @@ from vaegan.augment import flip
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
 from vaegan.distributed import Draws
-from vaegan.models import Model, Phase, Step, build
+from vaegan.models import BLENDED, Model, Phase, Step, build
 from vaegan.networks import echo, encode_all
-from vaegan.prior import Prior
+from vaegan.prior import Prior, blend
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 COMPONENTS = 8192  # faces, about, whose principal components training begins with
@@ -389,10 +389,7 @@ class Trainer:
         if distributed.rank():
             return
         decoder, encoder = self.average.networks["decoder"], self.average.networks.get("encoder")
-        generator = torch.Generator(self.device).manual_seed(0)
-        size = self.model.config.latent_dim
-        z = torch.randn(32, size, generator=generator, device=self.device)
-        pictures = {"samples": decoder(z)}
+        pictures = {"samples": decoder(self._grid_latents(encoder))}
         if encoder is not None and len(self.grid_set):
             x = images.to_float(self.grid_set)
             pairs = torch.stack([x, decoder(encoder(x)[0])], dim=1)
@@ -400,6 +397,15 @@ class Trainer:
         for name, x in pictures.items():
             with files.atomic(self.out / name / f"{self.step:07d}.png") as temporary:
                 images.grid(x, 8).save(temporary)
+
+    def _grid_latents(self, encoder: torch.nn.Module | None) -> Tensor:
+        """The same 32 each time, from where training draws its prior samples."""
+        generator = torch.Generator(self.device).manual_seed(0)
+        if self.config.prior == "standard" or encoder is None:
+            size = self.model.config.latent_dim
+            return torch.randn(32, size, generator=generator, device=self.device)
+        u = torch.rand(32, BLENDED, generator=generator, device=self.device)
+        return blend(encode_all(encoder, self.train_set[:256]), u)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
