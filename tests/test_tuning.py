@@ -124,29 +124,3 @@ def test_of_two_ways_the_one_that_people_themselves_go_is_taken():
     dark = z[brightness[:, 0] < 0, :2].sum(dim=1)
     assert ((dark + found[:2].sum()) > 0).float().mean() > 0.75
     assert found[1] > 2 * abs(found[0])
-
-
-def test_a_direction_works_both_ways():
-    def decode(z: Tensor) -> Tensor:
-        """Red comes with the first number; of the second, only more makes redder."""
-        red = z[:, :1] + 2 * z[:, 1:2].clamp_min(0)
-        return flat(torch.cat([red, 0 * z[:, 1:]], dim=1))
-
-    z = colours(400)
-    z[:, 1] = -z[:, 1].abs() / 10
-    pixels = images.to_uint8(decode(z))
-    seen = decode(z).mean(dim=(2, 3)) / 0.3
-    found = tuning.tune(
-        torch.tensor([[0.05, 0.3, 0.0]]),
-        decode,
-        lambda x: x.mean(dim=(2, 3)) / 0.3,
-        tuning.Faces(pixels, z, pixels, seen, seen),
-        0.3 * torch.eye(3),
-        torch.tensor([0]),
-        torch.zeros(1, 3),
-        torch.zeros(1, tuning.CELLS, tuning.CELLS),
-        steps=300,
-    )
-    red = [decode(z + way * found)[:, 0, 0, 0] > 0 for way in (-1, 0, 1)]
-    assert red[2][~red[1]].float().mean() > 0.75
-    assert red[0][red[1]].float().mean() < 0.25

@@ -243,11 +243,14 @@ def _tuned(
     deviations = seen_x.std(dim=0).clamp_min(1e-6)
     faces = tuning.Faces(people.pixels, people.mu, r, seen_x / deviations, seen_r / deviations)
 
-    sides = [way * seen < 0 for seen in (faces.seen_x, faces.seen_r) for way in (1, -1)]
-    both = torch.stack([side.any(dim=0) for side in sides]).all(dim=0) & begin.any(dim=1)
     targets = torch.tensor(
-        [index for index, name in enumerate(names) if name in SLIDERS and both[index]]
-    )
+        [
+            index
+            for index, name in enumerate(names)
+            if name in SLIDERS and (faces.seen_x[:, index] < 0).any() and begin[index].any()
+            and (faces.seen_r[:, index] < 0).any()
+        ]
+    )  # fmt: skip
     correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
     others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
     others[torch.arange(len(targets)), targets] = 0

@@ -149,9 +149,7 @@ def tune(
 ) -> Tensor:
     """Moves directions until `goal` of the faces that lack the target show it, and little else.
 
-    Edits are looked at as people look at them: every second one laid over its photograph. Half of
-    them go the other way, from faces that have the target, until these lack it: sliders have two
-    ends, and a trick that convinces the classifier at one seldom does at the other. How much
+    Edits are looked at as people look at them: every second one laid over its photograph. How much
     a target weighs against its bystanders rises as long as it falls short of the goal (dual
     ascent), so no weight has to be chosen for each.
 
@@ -171,21 +169,22 @@ def tune(
     optimizer = torch.optim.Adam([white], betas=(0.9, 0.99))
     urgency = torch.zeros(len(targets))  # logarithm of each target's weight
     shares = bystanders / bystanders.sum(dim=1, keepdim=True).clamp_min(1e-6)
+    lacking = [
+        [(seen[:, target] < 0).nonzero().squeeze(1) for target in targets.tolist()]
+        for seen in (faces.seen_r, faces.seen_x)
+    ]
     over = torch.arange(BATCH) % 2  # 1: laid over the photograph
-    ways = 1 - 2 * (torch.arange(BATCH) // 2 % 2)  # -1: from a face that has it, the other way
-    begin = {
-        (mode, way): [(way * seen[:, t] < 0).nonzero().squeeze(1) for t in targets.tolist()]
-        for mode, seen in enumerate((faces.seen_r, faces.seen_x))
-        for way in (1, -1)
-    }
     for step in trange(steps, desc="tuning", disable=None):
         optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
-        index = torch.randint(len(targets), (BATCH,), generator=generator)
+        index = (torch.arange(BATCH) + step * (BATCH + 1)) % len(targets)
         drawn = torch.rand(BATCH, generator=generator).tolist()
-        those = zip(over.tolist(), ways.tolist(), index.tolist(), strict=True)
-        froms = [begin[mode, way][one] for mode, way, one in those]
-        rows = torch.stack([few[int(u * len(few))] for few, u in zip(froms, drawn, strict=True)])
-        shift = ways.unsqueeze(1) * (white @ root.T)[index]
+        rows = torch.tensor(
+            [
+                int(lacking[mode][one][int(u * len(lacking[mode][one]))])
+                for mode, one, u in zip(over.tolist(), index.tolist(), drawn, strict=True)
+            ]
+        )
+        shift = (white @ root.T)[index]
         laid = over.view(-1, 1, 1, 1)
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
@@ -193,7 +192,7 @@ def tune(
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
-        shown = ways * after.gather(1, targets[index, None]).squeeze(1)
+        shown = after.gather(1, targets[index, None]).squeeze(1)
         missing = F.softplus(STEEPNESS * (MARGIN - shown)) / STEEPNESS
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
