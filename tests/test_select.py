@@ -8,7 +8,7 @@ import torch
 from flat import SIDE, FlatEditor, FlatJudge
 from torch import Tensor
 
-from vaegan import attributes, directions, images, select
+from vaegan import attributes, directions, images, leakage, select
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
 from vaegan.select import NEAR, PLAIN, TUNED, Options, averages, winner
@@ -72,6 +72,19 @@ def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
     row = vectors.vectors[vectors.names.index("Smiling")]
     length = directions.distance(select.STRENGTH * row, root)
     assert length == pytest.approx(select.FARTHEST, rel=1e-4)
+
+
+def test_a_judge_who_is_not_sure_is_asked_for_less(faces):
+    # Red makes both, so what is lacking is known of each face.
+    editor, critic, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
+    known = leakage.know(editor, critic, faces.subset("validation"))
+    sure, unsure = (
+        select.strength_needed(editor, critic, known, name, red, Options(faces=300))
+        for name in ("Smiling", "Bald")
+    )
+    lacking = -known.seen_r[known.seen_r[:, 0] < 0, 0]
+    assert sure == pytest.approx(float(10 * lacking.quantile(select.AIM)), rel=0.03)
+    assert unsure == pytest.approx(float(10 * lacking.quantile(leakage.GOAL)), rel=0.03)
 
 
 def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):

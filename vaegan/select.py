@@ -322,7 +322,8 @@ def strength_needed(
 ) -> float | None:
     """How many times `direction` a slider needs at +2; None if nothing is enough.
 
-    Where the aim is out of reach, it is the effect that directions are compared at.
+    Where the aim is out of reach, or the judge cannot tell the attribute well enough to ask for so
+    much, it is the effect that directions are compared at.
     """
     target = critic.names.index(name)
 
@@ -332,7 +333,7 @@ def strength_needed(
         found = leakage.at_same_effect(editor, critic, few, target, direction, aim, pure)
         return found and found[0]
 
-    if (enough := strength(True, AIM)) is None:
+    if name not in critic.judged or (enough := strength(True, AIM)) is None:
         return strength(True, leakage.GOAL)
     on_photographs = strength(False, AIM_PHOTOGRAPH) or float("inf")
     return max(enough, min(on_photographs, BEYOND * enough))
