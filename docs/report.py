@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from vaegan import Editor, charts, curves, files, images, select  # noqa: E402
+from vaegan import Editor, charts, curves, files, images  # noqa: E402
 
 DOCS = ROOT / "docs"
 MODELS = {"autoencoder": "AutoEncoder", "vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN"}
@@ -147,8 +147,7 @@ def vectors(table: dict[str, Any] | None) -> list[str]:
         f"Leakage in %, on validation people, at the strength where {table['goal']:.0%} of the "
         "faces that lack the attribute show it; and how far an edit leads there, in deviations "
         "between one person's photographs. A dash: the method does not get there. Bold: what "
-        "ships, which is what has the least product of the two, all within "
-        f"{select.NEAR:g} counting as {select.NEAR:g}.\n",
+        "ships, which is what has the least leakage × √distance.\n",
         f"| | {' | '.join(methods)} |",
         f"| --- |{' --- |' * len(methods)}",
         f"| mean of the judged | "

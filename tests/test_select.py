@@ -11,7 +11,7 @@ from torch import Tensor
 from vaegan import attributes, directions, images, leakage, select
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
-from vaegan.select import NEAR, PLAIN, TUNED, Options, averages, winner
+from vaegan.select import PLAIN, TUNED, Options, averages, winner
 
 
 class Colours(FlatEditor):
@@ -98,9 +98,9 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
 
 def test_the_winner_leaks_little_and_stays_near():
     compared = {
-        "dirty": {"leakage": 0.14, "distance": 0.3 * NEAR},
-        "clean": {"leakage": 0.1, "distance": NEAR},
-        "far away": {"leakage": 0.06, "distance": 2 * NEAR},
+        "dirty": {"leakage": 0.14, "distance": 3},
+        "clean": {"leakage": 0.1, "distance": 5},
+        "far away": {"leakage": 0.06, "distance": 16},
         "hopeless": None,
     }
     assert winner(compared) == "clean"

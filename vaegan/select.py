@@ -54,7 +54,6 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 # How far +2 may lead, in deviations between one person's photographs. Two of these lie
 # √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way.
 FARTHEST = 10.0
-NEAR = 5.0  # deviations at GOAL that are as near as any other edit's
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
 # judge does not know it well enough to tell …
 SHOWN = 0.5
@@ -298,14 +297,14 @@ def compare(
 
 
 def winner(compared: dict[str, dict[str, float] | None]) -> str:
-    """The method with the least leakage × distance, where all within NEAR counts as NEAR.
+    """The method with the least leakage × √distance.
 
     A direction that leads far away from the faces may convince a judge, and still look like a
     trick to people, or make another person of the face; so what it saves in leakage must be worth
     its distance.
     """
     products = {
-        method: found["leakage"] * max(found["distance"], NEAR)
+        method: found["leakage"] * found["distance"] ** 0.5
         for method, found in compared.items()
         if found is not None
     }
