@@ -15,12 +15,14 @@ def test_directions_add_up():
         names=("Smiling", "Male"),
         vectors=torch.tensor([[1.0, 0.0], [0.0, 10.0]]),
         units=torch.tensor([1.0, 0.5]),
+        units_below=torch.tensor([0.25, 0.1]),
         counts=((1, 1), (1, 1)),
         method="by hand",
         dataset="none",
         model="none",
     )
-    assert vectors.direction({"Smiling": 2, "Male": -1}).tolist() == [2.0, -5.0]
+    assert vectors.direction({"Smiling": 2, "Male": 1}).tolist() == [2.0, 5.0]
+    assert vectors.direction({"Smiling": 2, "Male": -1}).tolist() == [2.0, -1.0]
     assert vectors.direction({}).tolist() == [0.0, 0.0]
     with pytest.raises(VectorError, match="no attribute 'Tall'"):
         vectors.direction({"Tall": 1})
@@ -48,7 +50,12 @@ def test_damaged_vectors_are_one_sentence(tiny_snapshot, tmp_path):
     for name in ("attributes.safetensors", "attributes.json"):
         shutil.copy(tiny_snapshot / name, tmp_path)
     text = (tmp_path / "attributes.json").read_text()
-    for broken in (text.replace('"unit"', '"size"'), text.replace("Smiling", "Frowning"), "[]"):
+    for broken in (
+        text.replace('"unit"', '"size"'),
+        text.replace('"unit_below"', '"size"'),
+        text.replace("Smiling", "Frowning"),
+        "[]",
+    ):
         (tmp_path / "attributes.json").write_text(broken)
         with pytest.raises(ValueError, match="attributes"):
             attributes.load(tmp_path / "attributes.safetensors")

@@ -159,6 +159,7 @@ def test_held_attributes_stay_where_they_are():
         names=("Smiling", "Male", "Young"),
         vectors=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]),
         units=torch.tensor([1.0, 1.0, 0.5]),
+        units_below=torch.ones(3),
         counts=((1, 1),) * 3,
         method="planted",
         dataset="",

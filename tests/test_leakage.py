@@ -16,6 +16,9 @@ def test_verdicts_by_hand():
     found = verdicts(before, after, 0, others).sum(dim=0)
     # One of two turns; the logit gains 1.5 and 1; one of four verdicts leaks, the last not asked.
     assert found.tolist() == [[1, 2], [2.5, 2], [1, 4]]
+    # Asked to go, it is gone from the other one, and the logit went the wrong way.
+    gone = verdicts(before, after, 0, others, way=-1).sum(dim=0)
+    assert gone.tolist() == [[1, 2], [-2.5, 2], [1, 4]]
 
 
 def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
@@ -49,6 +52,7 @@ def test_only_faces_that_lack_the_attribute_are_asked():
     seen = torch.tensor([[-1.0], [1], [-2], [-3]])
     assert sorted(lacking(seen, 0, 9, seed=0).tolist()) == [0, 2, 3]
     assert len(lacking(seen, 0, 2, seed=0)) == 2
+    assert lacking(seen, 0, 9, seed=0, way=-1).tolist() == [1]
 
 
 def ramp(strength: float) -> Tensor:

@@ -64,6 +64,7 @@ def test_what_goes_along_in_training_is_not_dragged_along(selected):
 def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
     vectors, _ = selected
     assert ((vectors.units > 0) & (vectors.units <= 1)).all()
+    assert ((vectors.units_below > 0) & (vectors.units_below <= vectors.units)).all()
     smiling = vectors.measured[vectors.names.index("Smiling")]
     assert smiling["effect"] == pytest.approx(select.AIM, abs=0.06)
     assert set(smiling["moves"]) <= {"Male", "Young"}
@@ -87,6 +88,22 @@ def test_a_judge_who_is_not_sure_is_asked_for_less(faces):
     assert unsure == pytest.approx(float(10 * lacking.quantile(leakage.GOAL)), rel=0.03)
 
 
+def test_what_takes_an_attribute_away_is_asked_of_faces_that_have_it(faces):
+    editor, critic, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
+    known = leakage.know(editor, critic, faces.subset("validation"))
+    needed = select.strength_needed(editor, critic, known, "Smiling", red, Options(faces=300), -1)
+    having = known.seen_r[known.seen_r[:, 0] > 0, 0]
+    assert needed == pytest.approx(float(10 * having.quantile(select.AIM)), rel=0.03)
+
+
+def test_units_below_only_shrink():
+    vector, root = torch.tensor([0.0, 1.0]), torch.eye(2)
+    for below, expected in ((0.5, 0.05), (None, 0.2), (4.0, 0.2)):
+        row, unit, unit_below = select._in_units(vector, 2.0, below, root)
+        assert row.tolist() == [0.0, select.FARTHEST / select.STRENGTH]
+        assert (unit, unit_below) == pytest.approx((0.2, expected))
+
+
 def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
     vectors, _ = selected
     attributes.save(vectors, tmp_path / "a.safetensors")
@@ -94,6 +111,7 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
     assert again.methods == vectors.methods
     assert again.measured == vectors.measured
     torch.testing.assert_close(again.units, vectors.units, atol=1e-4, rtol=0)
+    torch.testing.assert_close(again.units_below, vectors.units_below, atol=1e-4, rtol=0)
 
 
 def test_the_winner_leaks_little_and_stays_near():

@@ -4,9 +4,9 @@
 
 The plain definition (Larsen et al. 2016, section 4.1; Radford et al. 2016): the mean latent of
 the faces that have an attribute minus the mean latent of those that do not, latents being the
-encoder's mean mu. A slider at s adds s · unit · vector, so 1 is the way from the one class mean to
-the other, for every attribute. `vaegan.directions` has other methods, and `vaegan.select` finds the
-one that changes least beside what it should.
+encoder's mean mu. A slider at s adds s · unit · vector; with a unit of 1, as here, 1 is the way
+from the one class mean to the other, for every attribute. `vaegan.directions` has other methods,
+and `vaegan.select` finds the one that changes least beside what it should, and its units.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class AttributeVectors:
 
     names: (A,) CelebA's keys
     vectors: (A, latent_dim) in raw mu units
-    units: (A,) in (0, 1]: a slider at s adds s · unit · vector
+    units, units_below: (A,) in (0, 1]: a slider at s adds s · unit · vector, above and below 0
     counts: for each attribute, training faces that have it and that have it not
     method: how they were computed
     methods: the same for each attribute, where it differs; or empty
@@ -98,6 +98,7 @@ class AttributeVectors:
     names: tuple[str, ...]
     vectors: Tensor
     units: Tensor
+    units_below: Tensor
     counts: tuple[tuple[int, int], ...]
     method: str
     dataset: str
@@ -128,7 +129,8 @@ class AttributeVectors:
                 basis = torch.stack(held)
                 gram = torch.linalg.pinv(basis @ basis.T, hermitian=True)
                 vector = vector - basis.T @ (gram @ (basis @ vector))
-            total = total + strength * self.units[self.names.index(name)] * vector
+            units = self.units if strength > 0 else self.units_below
+            total = total + strength * units[self.names.index(name)] * vector
         return total
 
     def _vector(self, name: str) -> Tensor:
@@ -163,6 +165,7 @@ def compute(
         names=tuple(train.attribute_names[index] for index in kept),
         vectors=vectors[kept],
         units=torch.ones(len(kept)),
+        units_below=torch.ones(len(kept)),
         counts=tuple(counts[index] for index in kept),
         method=method,
         dataset=faces.fingerprint,
@@ -178,12 +181,18 @@ def save(vectors: AttributeVectors, path: Path) -> None:
         {
             "name": name,
             "unit": round(float(unit), 4),
+            "unit_below": round(float(below), 4),
             "distance": round(float(row.norm()), 4),
             "positives": has,
             "negatives": has_not,
         }
-        for name, unit, row, (has, has_not) in zip(
-            vectors.names, vectors.units, vectors.vectors, vectors.counts, strict=True
+        for name, unit, below, row, (has, has_not) in zip(
+            vectors.names,
+            vectors.units,
+            vectors.units_below,
+            vectors.vectors,
+            vectors.counts,
+            strict=True,
         )
     ]
     for key, values in (("method", vectors.methods), ("measured", vectors.measured)):
@@ -221,6 +230,7 @@ def load(path: Path, model: str | None = None) -> AttributeVectors:
             names=names,
             vectors=torch.stack([tensors[name] for name in names]).float(),
             units=torch.tensor([float(row["unit"]) for row in rows]),
+            units_below=torch.tensor([float(row["unit_below"]) for row in rows]),
             counts=tuple((int(row["positives"]), int(row["negatives"])) for row in rows),
             method=str(described["method"]),
             dataset=str(described["dataset"]),
@@ -233,7 +243,8 @@ def load(path: Path, model: str | None = None) -> AttributeVectors:
     for part in (found.methods, found.measured):
         if len(part) not in (0, len(names)):
             raise VectorError(f"{path} does not hold attribute vectors.")
-    if not (torch.isfinite(found.vectors).all() and torch.isfinite(found.units).all()):
+    numbers = torch.cat([found.vectors.flatten(), found.units, found.units_below])
+    if not torch.isfinite(numbers).all():
         raise VectorError(f"{path} is damaged: a vector is not finite.")
     if model is not None and found.model != model:
         raise VectorError(f"The attribute vectors in {path} belong to another model.")

@@ -67,7 +67,7 @@ def bystanders(critic: Judge, target: int) -> Tensor:
     return others
 
 
-def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tensor:
+def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, way: int = 1) -> Tensor:
     """What `estimate` needs for an edit's NUMBERS.
 
     effect: the share that now has the attribute; change: of its logit; leakage: the share of
@@ -75,6 +75,7 @@ def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tens
 
     Args:
         before, after: (N, A) scores. target: the edited attribute. others: (A,) bool.
+        way: -1 where the attribute is to go: effect is then the share that no longer has it.
 
     Returns:
         (N, 3, 2).
@@ -82,8 +83,8 @@ def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor) -> Tens
     one = torch.ones(len(before))
     flipped = ((before > 0) != (after > 0)) & others
     numbers = [
-        ((after[:, target] > 0).float(), one),
-        (after[:, target] - before[:, target], one),
+        ((way * after[:, target] > 0).float(), one),
+        (way * (after[:, target] - before[:, target]), one),
         (flipped.sum(dim=1).float(), one * others.sum()),
     ]
     return torch.stack([torch.stack(pair, dim=1) for pair in numbers], dim=1)
@@ -108,9 +109,12 @@ def scores_after(
     return judge.mapped(look, known.x, known.z, known.r)
 
 
-def lacking(seen: Tensor, target: int, most: int, seed: int) -> Tensor:
-    """Rows, in an order of their own, of at most so many faces that lack the target: (n,)."""
-    rows = (seen[:, target] < 0).nonzero().squeeze(1)
+def lacking(seen: Tensor, target: int, most: int, seed: int, way: int = 1) -> Tensor:
+    """Rows, in an order of their own, of at most so many faces that lack the target: (n,).
+
+    way: -1 for faces that have it.
+    """
+    rows = (way * seen[:, target] < 0).nonzero().squeeze(1)
     generator = torch.Generator().manual_seed(seed)
     return rows[torch.randperm(len(rows), generator=generator)[:most]]
 
@@ -161,13 +165,17 @@ def at_same_effect(
     direction: Tensor,
     goal: float = GOAL,
     pure: bool = True,
+    way: int = 1,
 ) -> tuple[float, Tensor] | None:
-    """`matched` of a direction on faces that lack the target; pure as in `judged_edit`."""
+    """`matched` of a direction on faces that lack the target; pure as in `judged_edit`.
+
+    way: -1 for the direction backwards, on faces that have the target.
+    """
     others = bystanders(critic, target)
     before = faces.seen_r if pure else faces.seen_x
 
     def look(strength: float) -> Tensor:
-        after = scores_after(editor, critic, faces, strength * direction, pure)
-        return verdicts(before, after, target, others)
+        after = scores_after(editor, critic, faces, way * strength * direction, pure)
+        return verdicts(before, after, target, others, way)
 
     return matched(look, goal) if len(faces.z) else None

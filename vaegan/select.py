@@ -6,7 +6,8 @@ For each attribute, directions of all methods (`vaegan.directions`, and those tu
 decoder, `vaegan.tuning`) are brought to the same effect on validation people, where the judge
 counts what else they change (`vaegan.leakage`). The winner leaks little and stays near the faces,
 and is written with what it did at +2. A slider's unit is so long that +2 has the same effect
-everywhere, but never leads farther than FARTHEST. Test people take no part.
+everywhere, but never leads farther than FARTHEST; below 0 it is shorter where less takes the
+attribute away. Test people take no part.
 """
 
 from __future__ import annotations
@@ -135,29 +136,33 @@ def select(
         index = plain.names.index(name)
         own = {method: found[index] for method, found in candidates.items() if found[index].any()}
         if name not in sliders:
-            rows.append((own[UNMEASURED], 1.0, UNMEASURED, None))
+            rows.append((own[UNMEASURED], 1.0, 1.0, UNMEASURED, None))
             continue
         table[name] = compare(editor, critic, known, root, name, own, options)
         method = winner(table[name])
-        enough = strength_needed(editor, critic, known, name, own[method], options)
-        vector, unit = _in_units(own[method], enough, root)
+        enough, enough_below = (
+            strength_needed(editor, critic, known, name, own[method], options, way)
+            for way in (1, -1)
+        )
+        vector, unit, below = _in_units(own[method], enough, enough_below, root)
         measured = measure(editor, critic, known, name, unit * vector, options)
         least = min(measured["effect"], measured["photograph"]["effect"])
         if (least < SHOWN or name not in critic.judged) and name not in KEPT:
             rows.append(None)
             continue
-        rows.append((vector, unit, method, measured))
+        rows.append((vector, unit, below, method, measured))
     kept = [index for index, row in enumerate(rows) if row is not None]
     chosen = AttributeVectors(
         names=tuple(plain.names[index] for index in kept),
         vectors=torch.stack([rows[index][0] for index in kept]),
         units=torch.tensor([rows[index][1] for index in kept]),
+        units_below=torch.tensor([rows[index][2] for index in kept]),
         counts=tuple(plain.counts[index] for index in kept),
         method="for each attribute what leaks least and stays nearest on validation people",
         dataset=faces.fingerprint,
         model=model,
-        methods=tuple(rows[index][2] for index in kept),
-        measured=tuple(rows[index][3] for index in kept),
+        methods=tuple(rows[index][3] for index in kept),
+        measured=tuple(rows[index][4] for index in kept),
     )
     return chosen, table
 
@@ -318,18 +323,22 @@ def strength_needed(
     name: str,
     direction: Tensor,
     options: Options,
+    way: int = 1,
 ) -> float | None:
     """How many times `direction` a slider needs at +2; None if nothing is enough.
 
     Where the aim is out of reach, or the judge cannot tell the attribute well enough to ask for so
     much, it is the effect that directions are compared at.
+
+    Args:
+        way: -1 for what it needs at −2 to take the attribute away.
     """
     target = critic.names.index(name)
 
     def strength(pure: bool, aim: float) -> float | None:
         seen = known.seen_r if pure else known.seen_x
-        few = known.rows(leakage.lacking(seen, target, options.faces, options.seed))
-        found = leakage.at_same_effect(editor, critic, few, target, direction, aim, pure)
+        few = known.rows(leakage.lacking(seen, target, options.faces, options.seed, way))
+        found = leakage.at_same_effect(editor, critic, few, target, direction, aim, pure, way)
         return found and found[0]
 
     if name not in critic.judged or (enough := strength(True, AIM)) is None:
@@ -338,14 +347,17 @@ def strength_needed(
     return max(enough, min(on_photographs, BEYOND * enough))
 
 
-def _in_units(vector: Tensor, strength: float | None, root: Tensor) -> tuple[Tensor, float]:
-    """The vector as long as a unit may be, and how much the unit shrinks it."""
+def _in_units(
+    vector: Tensor, strength: float | None, strength_below: float | None, root: Tensor
+) -> tuple[Tensor, float, float]:
+    """The vector as long as a unit may be, and how much the units above and below 0 shrink it."""
     length = directions.distance(vector, root)
     if not length:
-        return vector, 1.0
+        return vector, 1.0, 1.0
     longest = FARTHEST / STRENGTH / length
     unit = 1.0 if strength is None else min(1.0, strength / STRENGTH / longest)
-    return longest * vector, unit
+    below = unit if strength_below is None else min(unit, strength_below / STRENGTH / longest)
+    return longest * vector, unit, below
 
 
 def measure(
