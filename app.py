@@ -20,6 +20,7 @@ except ImportError:
     spaces = None
 
 import page
+from page import disk
 from page.frames import ROUTES
 from page.look import CSS, theme
 from vaegan.attributes import VectorError
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     try:
         editors = [load(name, flags.revision) for name in flags.models or [None]]
+        disk.begin()
         page.build(*editors, any_model=flags.any_model).launch(
             server_name=flags.host, server_port=flags.port, **launch_options()
         )

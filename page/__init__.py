@@ -23,15 +23,14 @@ def build(editor: Editor, *others: Editor, any_model: bool = False) -> gr.Blocks
 
     any_model: visitors may name a model on the Hub.
     """
-    main = models.title(editor) if others or any_model else None
-    # Uploads and downloads are swept away half an hour after they were made.
-    with gr.Blocks(title="Face editor", analytics_enabled=False, delete_cache=(300, 1800)) as page:
+    main, *names = models.titles([editor, *others])
+    main = main if others or any_model else None
+    with gr.Blocks(title="Face editor", analytics_enabled=False) as page:
         head(main)
         tabs(editor)
         about()
         endpoints(editor)
-    for other in others:
-        name = models.title(other)
+    for other, name in zip(others, names, strict=True):
         with page.route(name, models.address(name)):
             head(main)
             tabs(other)
@@ -60,13 +59,13 @@ def tabs(editor: Editor) -> None:
     """All that can be done with one model."""
     with gr.Tabs(selected="edit") as all_tabs:
         with gr.Tab("Edit", id="edit"):
-            outputs, show = edit_tab(editor)
+            edit = edit_tab(editor)
         with gr.Tab("Your own", id="own") as workshop:
             own = own_tab(editor, workshop)
         with gr.Tab("Morph", id="morph"):
             morph = morph_tab(editor)
         with gr.Tab("Random faces", id="random"):
-            random_tab(editor, all_tabs, outputs, show, morph, own)
+            random_tab(editor, all_tabs, edit, morph, own)
 
 
 def about() -> None:

@@ -21,8 +21,10 @@ from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
+from vaegan.morph import scaled
 
 MOST = 64  # faces in one answer
+MISTAKEN = "An argument is missing, too large, or of another kind than the documentation says."
 
 
 def endpoints(editor: Editor, prefix: str = "") -> None:
@@ -147,7 +149,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
                 raise ValueError(f"A morph takes 2 to {morph.MOST} photographs.")
             if not (32 <= size <= morph.KEPT and 0 < seconds <= 5):
                 raise ValueError(f"size lies in 32 to {morph.KEPT}, seconds between 0 and 5.")
-            faces = tuple(_face(editor, photo, 1) for photo in photos)
+            faces = tuple(scaled(_face(editor, photo, 1), morph.KEPT) for photo in photos)
             path = morph.write_film(editor, faces, ".gif" if gif else ".mp4", int(size),
                                     float(seconds), ease, back, spherical, whole)  # fmt: skip
             return gr.FileData(path=path)
@@ -168,7 +170,10 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
         with sentences():
             if len(with_it) > own.LARGEST or len(without_it) > own.LARGEST:
                 raise ValueError(f"A set takes at most {own.LARGEST} photographs.")
-            sets = [[_face(editor, photo, 1) for photo in part] for part in (with_it, without_it)]
+            sets = [
+                [own.small(_face(editor, photo, 1)) for photo in part]
+                for part in (with_it, without_it)
+            ]
             with turn:
                 made = editor.attribute_from(*sets, name=name)
             return gr.FileData(path=own.write(made)), made.separation, custom.in_words(made)
@@ -184,7 +189,8 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
         "own_attribute": own_attribute,
     }
     for name, function in named.items():
-        gr.api(function, api_name=prefix + name)
+        limits = morph.ONE if function is morph_film else {}
+        gr.api(function, api_name=prefix + name, **limits)
 
 
 @contextmanager
@@ -192,8 +198,10 @@ def sentences() -> Iterator[None]:
     """What is wrong with a call, in one sentence for the caller."""
     try:
         yield
-    except (BadImage, FaceNotFound, ModelNotFound, VectorError, ValueError, TypeError) as error:
+    except (BadImage, FaceNotFound, ModelNotFound, VectorError, ValueError) as error:
         raise gr.Error(str(error), print_exception=False) from error
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:
+        raise gr.Error(MISTAKEN, print_exception=False) from error
 
 
 def _path(file: gr.FileData) -> str:

@@ -37,14 +37,18 @@ from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
 from vaegan.settings import Settings, SettingsError
 
+FACES = 8  # of a photograph, that can be edited
 STRIP = 7  # pictures of a filmstrip
 TOLD = 4  # steps of a refinement between two reports
 SPIN = {"show_progress": "minimal", **PRIVATE}
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}
+FORGOTTEN = "This face was forgotten after a while. Please open it again."
+FULL = f"At most {FACES} faces of a photograph can be edited."
 
 
-def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
-    """The outputs of a listener that opens faces, and the function that fills them."""
+def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dict[str, Any]]:
+    """The outputs of a listener that opens faces, the function that fills them, and what else the
+    listener must be told."""
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture: a decode, a blend, a JPEG."""
@@ -137,9 +141,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
         except FaceNotFound as error:
             photo, _ = open_photo(file["path"])
             said = f"{error} Or put the frame below around the face."
-            return {source.photo: None, source.note: said, **ask_for_frame(photo)}
+            return {source.photo: None, source.note: said, **ask_for_frame(photo), **at_rest()}
         except (BadImage, ModelNotFound) as error:
-            return {source.photo: None, source.note: str(error)}
+            return {source.photo: None, source.note: str(error), **at_rest()}
 
     def ask_for_frame(photo: Image.Image) -> Updates:
         small = photo.copy()
@@ -157,14 +161,18 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     def use_frame(
         event: gr.EventData, photo: Image.Image | None, state: Sitting | None, *values: Any
     ) -> Updates:
-        if photo is None or not event.box:  # forgotten, or given up
-            return {unframed: None, source.framing: gr.Column(visible=False)}
+        box = photo and framed(event.box, photo)
+        if not box:  # forgotten, or given up
+            return {unframed: None, source.framing: gr.Column(visible=False), **at_rest()}
+        added = state is not None and photo is state.face.photo
+        if added and len(state.faces) >= FACES:
+            return {source.note: FULL, **at_rest()}
         try:
             with turn:
-                face = editor.open(photo, box=tuple(map(float, event.box)))
+                face = editor.open(photo, box=box)
         except ModelNotFound as error:
-            return {source.note: str(error)}
-        if state is None or photo is not state.face.photo:
+            return {source.note: str(error), **at_rest()}
+        if not added:
             return show_first((face,))
         # One more face of the photograph that is open already.
         state = state.setting(read(*values))
@@ -177,15 +185,16 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
 
     def pick_other(event: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
         """An edit stays when the next face is chosen."""
-        if state is None or event.index >= len(state.faces):
-            return gr.skip()
+        if state is None or not 0 <= event.index < len(state.faces):
+            return {source.note: FORGOTTEN, **at_rest()}
         edits = state.setting(read(*values)).edits
-        return show(Sitting.at(state.faces, event.index, edits, editor))
+        # The tiles too: a click that came while this one was under way has marked another.
+        return show_all(Sitting.at(state.faces, event.index, edits, editor))
 
-    def save(whole: bool, state: Sitting | None, *values: Any) -> str | None:
-        if state is None or (whole and state.face.photo is None):
-            return None
-        return download_edit(editor, state.setting(read(*values)), whole)
+    def save(whole: bool, state: Sitting | None, *values: Any) -> Updates:
+        if state is None:
+            return {saved: None, source.note: FORGOTTEN}
+        return {saved: download_edit(editor, state.setting(read(*values)), whole)}
 
     def save_settings(*values: Any) -> str:
         path = new_file("settings.json")
@@ -206,13 +215,13 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
 
     def copy_to_all(state: Sitting | None, *values: Any) -> Updates:
         if state is None:
-            return gr.skip()
+            return {source.note: FORGOTTEN, **at_rest()}
         edits = (read(*values),) * len(state.faces)
         return show(Sitting.at(state.faces, state.index, edits, editor))
 
     def apply(state: Sitting | None, *values: Any) -> Updates:
         if state is None:
-            return gr.skip()
+            return {source.note: FORGOTTEN, **at_rest()}
         settings = read(*values)
         with turn:
             applied = editor.apply(state.face, settings)
@@ -236,9 +245,10 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
                 told = show(state)
                 kept = (sitting, result.stage, source.reconstruction)
                 yield {more.bar: (number + 1) / optimisation.STEPS, **{c: told[c] for c in kept}}
-        yield end_refining()
+        yield at_rest()
 
-    def end_refining() -> Updates:
+    def at_rest() -> Updates:
+        """No refinement is under way."""
         return {more.bar: None, more.stop: gr.Button(visible=False),
                 more.refine: gr.Button(visible=True)}  # fmt: skip
 
@@ -265,7 +275,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     # Only once it has ended, or its last report would show the bar again.
-    more.stop.click(None, cancels=[running], **QUICK).then(end_refining, None, refining, **QUICK)
+    more.stop.click(None, cancels=[running], **QUICK).then(at_rest, None, refining, **QUICK)
     waiting = {"show_progress_on": result.stage, **SPIN}
     opening = {"cancels": [running], **waiting}  # or a refined face would take the new one's place
     # preprocess=False passes the file's path. Gradio would open the picture itself, and fail on
@@ -281,13 +291,23 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates]]:
     more.strip_of.change(filmstrip, [more.strip_of, sitting, *positions], more.strip, **SPIN)
     more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
     for button, whole in ((result.save_face, False), (result.save_photo, True)):
-        button.click(partial(save, whole), [sitting, *positions], saved, **waiting).then(
-            None, saved, None, js=SAVE, **PRIVATE
-        )
+        button.click(
+            partial(save, whole), [sitting, *positions], [saved, source.note], **waiting
+        ).then(None, saved, None, js=SAVE, **PRIVATE)
     more.keep.click(save_settings, positions, saved, **QUICK).then(
         None, saved, None, js=SAVE, **PRIVATE
     )
-    return outputs, show_first
+    return outputs, show_first, opening
+
+
+def framed(box: Any, photo: Image.Image) -> tuple[float, ...] | None:
+    """The box of a request; None unless it is a square in the photograph, as framer.js sends."""
+    try:
+        left, top, right, bottom = map(float, box)
+    except (TypeError, ValueError):
+        return None
+    inside = 0 <= left < right < photo.width + 1 and 0 <= top < bottom < photo.height + 1
+    return (left, top, right, bottom) if inside else None
 
 
 def wished(editor: Editor, positions: dict[str, float | None], hold: Any) -> Settings:

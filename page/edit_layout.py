@@ -189,6 +189,6 @@ WHAT_TEXTURE_IS = """
 of what an edit takes away. The edge is where an edited face meets the photograph.</p>
 """
 WHAT_IS_SAVED = """
-<p class="small">A saved photograph keeps its size, format and colour profile. Place, camera and
-time are left out of it, and a mark is put in that it was edited.</p>
+<p class="small">A saved photograph keeps its size, up to 16 million pixels, its format and
+colour profile. Place, camera and time are left out of it, and a mark is put in that it was edited.</p>
 """

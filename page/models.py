@@ -36,6 +36,16 @@ def title(editor: Editor) -> str:
     return path.parent.name if path.name == "model" and path.parent.name else path.name
 
 
+def titles(editors: Sequence[Editor]) -> list[str]:
+    """Those of several models; the second of the same name is "mine 2"."""
+    found: list[str] = []
+    for editor in editors:
+        name = title(editor)
+        taken = sum(title(other) == name for other in editors[: len(found)])
+        found.append(f"{name} {taken + 1}" if taken else name)
+    return found
+
+
 def address(name: str) -> str:
     """A name as part of a page's address: small letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "model"
@@ -62,12 +72,14 @@ class Shelf:
         ):
             raise ModelNotFound("A model of the Hub is named as in user/repo.")
         with self.lock:
-            if (name, revision) not in self.editors:
-                editor = Editor.from_pretrained(name, revision=revision or None)
-                while len(self.editors) >= LOADED:
-                    del self.editors[next(iter(self.editors))]
-                self.editors[name, revision] = editor
-            return self.editors[name, revision]
+            if known := self.editors.get((name, revision)):
+                return known
+        # Not under the lock: a download takes long, and others want models that are here.
+        editor = Editor.from_pretrained(name, revision=revision or None)
+        with self.lock:
+            while len(self.editors) >= LOADED:
+                del self.editors[next(iter(self.editors))]
+            return self.editors.setdefault((name, revision), editor)
 
 
 def any_model(lay_out: Callable[[Editor], None]) -> None:
@@ -116,14 +128,14 @@ def compare(editors: Sequence[Editor]) -> None:
         except (BadImage, FaceNotFound, ModelNotFound) as error:
             return {photo: None, note: str(error)}
         shown = [{"source": jpeg(face.crop), "name": "Photograph", "how": ""}]
-        for editor in editors:
+        for editor, name in zip(editors, titles(editors), strict=True):
             with turn:
                 seen = editor.adopt(face)
                 picture = jpeg(editor.show(seen, seen.reconstruction, None, SIZE))
             how = KINDS[editor.config.model]
             if editor.encoder is None:
                 how += ": it has no encoder, so its z was found by optimisation"
-            shown.append({"source": picture, "name": title(editor), "how": how})
+            shown.append({"source": picture, "name": name, "how": how})
         return {photo: None, note: face.warning, side_by_side: shown}
 
     photo.change(look, photo, [photo, note, side_by_side], preprocess=False,

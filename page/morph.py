@@ -23,6 +23,7 @@ WAYS = {"Straight": False, "Spherical": True}
 SIZES = (256, 384, 768)
 FPS = {".mp4": 24, ".gif": 20}
 SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
+ONE = {"concurrency_limit": 1, "concurrency_id": "film"}  # at a time: its encoder takes a core
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
                 whole = gr.Checkbox(False, label="In the first photograph")
                 make = gr.Button("Make the film", variant="primary", interactive=False)
         with gr.Column(elem_id="between", min_width=0):
-            stage = live("morphed", draw, "Choose two faces or more.")
+            stage = live("morphed", draw, "Choose two faces or more.", "A face on the way")
             # As the output of a listener alone it would be greyed out.
             t = gr.Slider(0, 1, value=0.5, step=0.01, label="From the first to the last",
                           elem_id="slider-t", interactive=True)  # fmt: skip
@@ -143,8 +144,8 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
     another.click(add_random, chain, showing, **opening)
     way.input(turn_to, [way, chain], showing, **SAME)
     strip.click(jump, None, t, **SAME)
-    make.click(film, [ending, size, seconds, ease, back, whole, chain], [made, said], **opening
-               ).then(None, made, None, js=PLAY, **PRIVATE)  # fmt: skip
+    make.click(film, [ending, size, seconds, ease, back, whole, chain], [made, said], **ONE,
+               **opening).then(None, made, None, js=PLAY, **PRIVATE)  # fmt: skip
     return chain, showing, receive
 
 
@@ -159,7 +160,7 @@ def write_film(
     spherical: bool = False,
     whole: bool = False,
 ) -> str:
-    """Writes a morph into the folder that Gradio serves and sweeps; its path.
+    """Writes a morph where Gradio serves it; its path.
 
     Raises:
         ValueError: with a sentence for the visitor.
@@ -169,8 +170,8 @@ def write_film(
         raise ValueError("A morph needs at least two faces.")
     times = latents.times(round(seconds * fps * legs) + 1, legs, ease, back)
     path = new_file(f"morph{ending}")
-    with turn:
-        video.write(morph.film(editor, faces, times, size, spherical, whole), path, fps)
+    pictures = morph.film(editor, faces, times, size, spherical, whole, turn)
+    video.write(pictures, path, fps)
     return str(path)
 
 

@@ -113,6 +113,7 @@ def own_tab(
         faces, title = state.sets[which], SETS[which]
         return {
             work: state,
+            stage: remember(state),
             ends[which].shown: thumbnails(title, faces),
             ends[which].clear: gr.Button(visible=bool(faces)),
             make: gr.Button(interactive=all(state.sets)),
@@ -122,7 +123,7 @@ def own_tab(
         if not paths:
             return gr.skip()
         room = LARGEST - len(state.sets[which])
-        faces, problems = open_set(editor, paths, _small, room)
+        faces, problems = open_set(editor, paths, small, room)
         state = state.with_set(which, state.sets[which] + faces)
         return {
             ends[which].files: None,
@@ -133,7 +134,7 @@ def own_tab(
     def receive(which: int, state: Workshop, face: Face) -> Updates:
         """A face that another tab sends."""
         kept = state.sets[which][: LARGEST - 1]
-        return show_set(which, state.with_set(which, (*kept, _small(face))))
+        return show_set(which, state.with_set(which, (*kept, small(face))))
 
     def taking_out(which: int) -> Callable[[Workshop, gr.EventData], Updates]:
         def take_out(state: Workshop, event: gr.EventData) -> Updates:
@@ -205,7 +206,7 @@ def own_tab(
 
     sliders = [slider for _, slider in slots]
     tab.select(remember, work, stage, **SAME)
-    adding = [work, make, *(part for end in ends for part in (end.shown, end.clear))]
+    adding = [work, stage, make, *(part for end in ends for part in (end.shown, end.clear))]
     showing = [work, stage, verdict, *(part for slot in slots for part in slot)]
     opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
     for which, end in enumerate(ends):
@@ -242,14 +243,14 @@ def slot_row(slot: int) -> tuple[gr.Row, gr.Slider]:
 
 
 def write(own: OwnAttribute) -> str:
-    """Writes an attribute's file into the folder that Gradio serves and sweeps; its path."""
+    """Writes an attribute's file where Gradio serves it; its path."""
     plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in own.name).strip("-")
     path = new_file(f"{plain or 'slider'}{custom.ENDING}")
     custom.save(own, path)
     return str(path)
 
 
-def _small(face: Face) -> Face:
+def small(face: Face) -> Face:
     """A set takes latents and shows thumbnails: the photographs need not be kept."""
     return replace(face, photo=None, matrix=None, crop=thumbnail(face, SMALL))
 

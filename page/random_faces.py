@@ -26,11 +26,11 @@ Other = tuple[gr.State, list[Any], Callable[..., Updates]]  # what another tab t
 def random_tab(
     editor: Editor,
     tabs: gr.Tabs,
-    outputs: list[Any],
-    show: Callable[[Faces], Updates],
+    edit_tab: tuple[list[Any], Callable[[Faces], Updates], dict[str, Any]],
     morph: Other,
     own: Other,
 ) -> None:
+    outputs, show, opening = edit_tab
     first = editor.draw(8, truncation=1.0, seed=0)
     with gr.Row(elem_id="random"):
         with gr.Column(elem_id="draw", min_width=0):
@@ -119,10 +119,12 @@ def random_tab(
     draw.click(draw_faces, [*source_of, seed], laid, **PRIVATE)
     surprise.click(draw_others, source_of, [seed, *laid], **PRIVATE)
     neighbours.click(draw_around, [latent, chosen, step], laid, **PRIVATE)
+    # Every click counts, also one that comes while the last is under way.
     drawn.click(
-        pick, None, [chosen, sent, *buttons], queue=False, show_progress="hidden", **PRIVATE
-    )
-    edit.click(send_to_edit, [latent, chosen], [tabs, *outputs], **PRIVATE)
+        pick, None, [chosen, sent, *buttons], queue=False, trigger_mode="multiple",
+        show_progress="hidden", **PRIVATE,
+    )  # fmt: skip
+    edit.click(send_to_edit, [latent, chosen], [tabs, *outputs], **opening)
     to_morph.click(send_to_morph, [latent, chosen, morph[0]], [sent, *morph[1]], **PRIVATE)
     for which, button in enumerate((to_with, to_without)):
         button.click(

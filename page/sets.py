@@ -29,7 +29,7 @@ class Set:
 def face_set(title: str) -> Set:
     files = gr.File(label=title, file_count="multiple", file_types=["image"], height=64,
                     elem_classes="drop")  # fmt: skip
-    shown = pictures()
+    shown = pictures(does="Take out")
     note = message()
     clear = gr.Button(f"Empty “{title}”", size="sm", visible=False, elem_classes="clear")
     return Set(files, shown, note, clear)

@@ -39,6 +39,9 @@ FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
 # many times slower on a busy machine.
 CORES = os.cpu_count() or 1
 turn = threading.BoundedSemaphore(CORES)
+# The detector takes one photograph at a time. Who waits for it must not hold a turn meanwhile, or
+# two uploads would stop every live picture on two cores.
+detecting = threading.Lock()
 torch.set_num_threads(1)
 
 # A live picture's request names what it is of by a key that nobody can guess. The references are
@@ -139,7 +142,7 @@ def open_faces(editor: Editor, path: str) -> Faces:
     Raises:
         BadImage, FaceNotFound, ModelNotFound: with a sentence for the visitor.
     """
-    with turn:
+    with detecting, turn:
         photo, said = open_photo(path)
         faces = editor.open_all(photo)
         return tuple(replace(face, warning=f"{said} {face.warning}".strip()) for face in faces)
@@ -151,18 +154,6 @@ def examples(editor: Editor) -> list[Face]:
     if ASTRONAUT.is_file() and editor.encoder is not None:
         return [editor.open(ASTRONAUT), *drawn]
     return drawn
-
-
-def download(
-    editor: Editor, face: Face, settings: dict[str, float], detail: float, whole: bool = False
-) -> str:
-    """Writes an edit of one face into the folder that Gradio serves and sweeps; its path."""
-    with turn:
-        if face.photo is None:  # at the model's own size it would be a stamp
-            picture = Image.fromarray(editor.preview(face, settings, None, SIZE))
-        else:
-            picture = editor.edit(face, settings, detail, paste=whole)
-        return keep(picture, "photograph" if whole else "face")
 
 
 def download_edit(editor: Editor, sitting: Sitting, whole: bool) -> str:
@@ -179,14 +170,14 @@ def download_edit(editor: Editor, sitting: Sitting, whole: bool) -> str:
 
 
 def keep(picture: Image.Image, stem: str) -> str:
-    """Writes a picture where Gradio serves and sweeps it, in the format that it came in."""
+    """Writes a picture where Gradio serves it, in the format that it came in; its path."""
     path = new_file(f"{stem}.{images.ending(picture)}")
     images.save(picture, path)
     return str(path)
 
 
 def new_file(name: str) -> Path:
-    """A place for a file of that name, in the folder that Gradio serves and sweeps."""
+    """A place for a file of that name, in the folder that Gradio serves and `page.disk` sweeps."""
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=folder)) / name

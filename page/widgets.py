@@ -36,13 +36,15 @@ def picture(elem_id: str, caption: str) -> gr.HTML:
     return html(FIGURE.format(caption=caption), SHOW, elem_id, "picture")
 
 
-def live(elem_id: str, draw: Callable[[dict[str, Any]], str], hint: str) -> gr.HTML:
+def live(
+    elem_id: str, draw: Callable[[dict[str, Any]], str], hint: str, alt: str = "The edited face"
+) -> gr.HTML:
     """A picture that follows the sliders beside it, drawn by `draw` as a data URL.
 
     Its value comes from `remember`. `draw` gets {"key", "sliders": {name: position}, "hold": names,
     "view"}: what stands in the same tab. `page.frames` serves it.
     """
-    figure = STAGE.format(hint=hint)
+    figure = STAGE.format(hint=hint, alt=alt)
     return html(figure, script("live"), elem_id, ["picture", "live"], server_functions=[draw])
 
 
@@ -67,12 +69,17 @@ def framer() -> gr.HTML:
 
 def progress() -> gr.HTML:
     """A bar from 0 to 1, or nothing where its value is None."""
-    return html('<progress max="1" hidden></progress>', PROGRESS, None, "progress")
+    bar = '<progress max="1" aria-label="How far the refinement is" hidden></progress>'
+    return html(bar, PROGRESS, None, "progress")
 
 
-def pictures(value: list[dict[str, str]] | None = None) -> gr.HTML:
-    """A row of `thumbnails` to click on; the listener finds `index` in its event."""
-    return html(BUTTONS, PICTURES, None, "pictures", value=value or [])
+def pictures(value: list[dict[str, str]] | None = None, does: str = "") -> gr.HTML:
+    """A row of `thumbnails` to click on; the listener finds `index` in its event.
+
+    does: what a click does, such as "Take out"; otherwise it chooses a picture.
+    """
+    template = DEEDS.replace("DOES", does) if does else CHOICES
+    return html(template, PICTURES, None, "pictures", value=value or [])
 
 
 def heading(text: str) -> gr.HTML:
@@ -152,7 +159,7 @@ FIGURE = """
 """
 STAGE = """
 <figure>
-    <img alt="The edited face" draggable="false" hidden><p>{hint}</p>
+    <img alt="{alt}" draggable="false" hidden><p>{hint}</p>
     <div class="before" aria-hidden="true"></div>
     <input type="range" class="wipe" min="0" max="100" value="50" step="1" disabled
         aria-label="How much of the original to show">
@@ -176,10 +183,17 @@ FRAMER = """
 <button type="button">Edit the face in this frame</button>
 <button type="button" class="quiet">Never mind</button>
 """
-BUTTONS = """
+CHOICES = """
 {{#each value}}
 <button type="button" title="{{label}}" aria-pressed="{{pressed}}">
     <img src="{{source}}" alt="{{label}}" draggable="false">
+</button>
+{{/each}}
+"""
+DEEDS = """
+{{#each value}}
+<button type="button" title="DOES {{label}}">
+    <img src="{{source}}" alt="DOES {{label}}" draggable="false">
 </button>
 {{/each}}
 """
@@ -205,7 +219,7 @@ element.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
     const all = [...element.querySelectorAll("button")];
-    for (const other of all) other.ariaPressed = other === button;
+    if (button.ariaPressed) for (const other of all) other.ariaPressed = other === button;
     trigger("click", { index: all.indexOf(button) });
 });
 """

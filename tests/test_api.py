@@ -136,6 +136,8 @@ def test_what_is_wrong_is_one_sentence(client, photos, tmp_path):
         "count lies": (1000, "/sample"),
         "takes 2 to": ([photo], "/morph"),
         "at least one face": ([photo], [], "X", "/own_attribute"),
+        "of another kind than": (photo, ["Smiling"], "/edit"),
+        "than the documentation": (None, "/morph"),
     }
     for sentence, (*arguments, name) in calls.items():
         with pytest.raises(AppError, match=sentence) as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import threading
 import urllib.error
 import urllib.request
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ from vaegan import BadImage, Editor, FaceNotFound, ModelNotFound, Settings
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
-from page import build, look, models, visitors  # noqa: E402
+from page import build, disk, look, models, visitors  # noqa: E402
+from page.edit import framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
 
 
@@ -77,7 +80,7 @@ def test_a_revision_belongs_to_one_model(capsys):
 def test_several_models_each_have_a_page_and_endpoints(editor):
     several = build(editor, editor, any_model=True)
     addresses = [address for address, *_ in several.pages]
-    name = models.address(models.title(editor))
+    name = models.address(f"{models.title(editor)} 2")  # the same model twice
     assert addresses == ["", name, "compare-models", "another-model"]
     assert [address for address, *_ in build(editor).pages] == [""]
     named = {function.api_name for function in several.fns.values()}
@@ -278,12 +281,43 @@ def test_frames_come_by_a_route_of_their_own(client, editor, astronaut):
     wanted = editor.preview(state.face, {"Smiling": 1}, 0.0, visitors.SIZE)
     assert status == 200 and np.abs(decoded(url).astype(int) - wanted).mean() < 2
     assert ask("stage", json.dumps({**wish, "key": "guessed"}).encode()) == (200, "")
-    for body in (b"", b"[]", b"{}", b'{"key": [], "sliders": {}}', b"\xff",
+    for body in (b"", b"[]", b"{}", b'{"key": [], "sliders": {}}', b"\xff", b"[" * 19_000,
+                 json.dumps({**wish, "sliders": {"Smiling": 10**400}}).encode(),
                  json.dumps({**wish, "sliders": {"Smiling": "x"}}).encode()):  # fmt: skip
         assert ask("stage", body) == (400, ""), body
     assert ask("stage", b" " * 50_000) == (413, "")
     for name in ("tools", "reconstruction", "nowhere"):
         assert ask(name, json.dumps(wish).encode()) == (404, ""), name
+
+
+def test_only_a_square_in_the_photograph_is_a_frame():
+    photo = Image.new("RGB", (300, 200))
+    assert framed([10, 20.5, 110, 120.5], photo) == (10, 20.5, 110, 120.5)
+    assert framed([100, 0, 300, 200], photo) == (100, 0, 300, 200)
+    for box in (None, 7, [1, 2, 3], ["a"] * 4, [0, 0, float("nan"), 10], [0, 0, 40_000, 40_000],
+                [-5, 0, 50, 50], [50, 50, 50, 60], [90, 0, 10, 80]):  # fmt: skip
+        assert framed(box, photo) is None, box
+
+
+def test_old_files_are_swept_away_and_young_ones_stay(tmp_path):
+    old, young = tmp_path / "a" / "old.png", tmp_path / "b" / "young.png"
+    for file in (old, young):
+        file.parent.mkdir()
+        file.touch()
+    (tmp_path / "c").mkdir()
+    for path in (old, old.parent, tmp_path / "c", tmp_path):
+        os.utime(path, (0, 0))
+    disk.sweep(tmp_path)
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a", "b", "young.png"]
+    os.utime(old.parent, (0, 0))  # emptying it made it young
+    disk.sweep(tmp_path)
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["b", "young.png"]
+
+
+def test_models_of_one_name_can_be_told_apart():
+    editors = [SimpleNamespace(name=name) for name in ("a/x", "runs/x/model", "y", "b/x@v2")]
+    assert models.titles(editors) == ["x", "x 2", "y", "x@v2"]
+    assert models.address("x@v2") == "x-v2"
 
 
 def test_a_slider_tells_what_it_was_measured_to_do():

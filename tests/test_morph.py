@@ -71,8 +71,28 @@ def test_impossible_films_are_refused(editor, faces):
         morph.film(editor, faces[1:], torch.tensor([0.0]), 96, whole=True)
     with pytest.raises(ValueError, match="two faces"):
         morph.film(editor, faces[:1], torch.tensor([0.0]), 96)
-    with pytest.raises(ValueError, match="may have"):
-        morph.film(editor, faces, latents.times(5000), 96)
+    with pytest.raises(ValueError, match="would have 5121 million pixels, more than 250"):
+        morph.film(editor, faces, latents.times(5000), 1012)
+
+
+def test_the_way_back_costs_a_film_nothing(editor, faces, monkeypatch):
+    monkeypatch.setattr(morph, "MOST", 3 * 96 * 96)
+    frames = morph.film(editor, faces, torch.tensor([0.0, 0.5, 1.0, 0.5, 0.0]), 96)
+    assert len(frames) == 5 and frames[1] is frames[3]
+
+
+def test_others_get_their_turn_between_two_pictures(editor, faces):
+    turns = []
+
+    class Turn:
+        def __enter__(self):
+            turns.append("begins")
+
+        def __exit__(self, *_):
+            turns.append("ends")
+
+    morph.film(editor, faces, torch.tensor([0.0, 0.5, 1.0]), 96, turn=Turn())
+    assert turns == ["begins", "ends"] * 3
 
 
 # ---------------------------------------------------------------- files

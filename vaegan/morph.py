@@ -10,8 +10,10 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ from vaegan.face import Face, thumbnail
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
 
-MOST = 1200  # frames, for what a film may take of memory
+MOST = 250_000_000  # pixels of a film's different pictures, which take three bytes each of memory
 EXAMPLES = """
 Faces are photographs, of which the largest face counts, or faces of nobody: random:7 is the one
 that the seed 7 draws.
@@ -44,6 +46,7 @@ def film(
     size: int = 384,
     spherical: bool = False,
     whole: bool = False,
+    turn: AbstractContextManager[Any] | None = None,
 ) -> list[Image.Image]:
     """The frames of a morph along `faces`.
 
@@ -52,15 +55,20 @@ def film(
         size: of a frame in pixels; with `whole`, of the photograph's longer side, at most.
         spherical: an arc around the mean of the training faces, in place of a straight line.
         whole: in the first face's photograph.
+        turn: held while a picture is drawn, and let go between two, where many share the cores.
 
     Raises:
-        ValueError: fewer than two faces, too many frames, or `whole` without a photograph.
+        ValueError: fewer than two faces, too large a film, or `whole` without a photograph.
     """
-    if len(times) > MOST:
-        raise ValueError(f"A film may have {MOST} pictures, and this one would have {len(times)}.")
     first = scaled(faces[0], size)
     if whole and first.photo is None:
         raise ValueError("The first face was drawn by the model: there is no photograph behind it.")
+    width, height = first.photo.size if whole and first.photo else (size, size)
+    if (pixels := len(set(times.tolist())) * width * height) > MOST:
+        raise ValueError(
+            f"This film would have {pixels / 1e6:.0f} million pixels, more than {MOST / 1e6:.0f}: "
+            "make it shorter or smaller."
+        )
     side = len(first.crop) if whole else size
     center = editor.prior.mean if spherical else None
     path = latents.along(torch.cat([face.z for face in faces]), times, center)
@@ -69,15 +77,16 @@ def film(
     for t, z in zip(times.tolist(), path, strict=True):
         if t in seen:
             continue
-        pixels = editor.show(first, editor.decode(z[None]), None, side).astype(np.float32)
-        for index, detail in enumerate(textures):
-            pixels += nearness(t, index, len(faces)) ** 2 * detail
-        pixels = pixels.clip(0, 255)
-        if whole:
-            change = (oval(side) * (pixels - first.crop)).astype(np.float32)
-            seen[t] = align.paste(first.photo, change, first.matrix)
-        else:
-            seen[t] = Image.fromarray(pixels.round().astype(np.uint8))
+        with turn or nullcontext():
+            pixels = editor.show(first, editor.decode(z[None]), None, side).astype(np.float32)
+            for index, detail in enumerate(textures):
+                pixels += nearness(t, index, len(faces)) ** 2 * detail
+            pixels = pixels.clip(0, 255)
+            if whole:
+                change = (oval(side) * (pixels - first.crop)).astype(np.float32)
+                seen[t] = align.paste(first.photo, change, first.matrix)
+            else:
+                seen[t] = Image.fromarray(pixels.round().astype(np.uint8))
     return [seen[t] for t in times.tolist()]
 
 

@@ -14,6 +14,7 @@ from vaegan.align import SOFTNESS
 from vaegan.blend import DETAIL
 
 FORMAT = 1
+LARGEST = 1e6  # of any number here; sliders end at 3
 KEYS = {"format", "sliders", "hold", "detail", "softness"}
 
 
@@ -86,7 +87,9 @@ class Settings:
 
 
 def _check(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # Compared, not math.isfinite, which fails on integers that no float can hold.
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not -LARGEST <= value <= LARGEST:
         raise SettingsError(f"The setting of {name} is no number.")
     if not low <= value <= high:
         raise SettingsError(f"The {name} lies between {low} and {high}, not at {value}.")

@@ -52,8 +52,7 @@ for (const hold of scope.querySelectorAll("#hold"))
 watch("value", look);
 
 // Press and hold: the face as it was.
-const original = () => props.value?.before?.[chosen("#view")] ?? props.value?.before?.Face
-    ?? scope.querySelector("#aligned img:not([hidden]), #reconstruction img")?.src;
+const original = () => props.value?.before?.[chosen("#view")] ?? props.value?.before?.Face;
 image.addEventListener("pointerdown", () => { if (original()) image.src = original(); });
 for (const end of ["pointerup", "pointerleave", "pointercancel"])
     image.addEventListener(end, () => { if (picture) image.src = picture; });

@@ -11,8 +11,11 @@ const folded = () => [...rail.querySelectorAll(".group, .holding")].slice(1)
 const arrived = new MutationObserver(() => {
     if (!scope.querySelector("#hold input") || !scope.querySelector("#slider-softness")) return;
     arrived.disconnect();
-    for (const [name, hint] of Object.entries(props.value))
-        rail.querySelector(`#slider-${name}`).title = hint;
+    for (const [name, hint] of Object.entries(props.value)) {
+        const slider = rail.querySelector(`#slider-${name}`);
+        slider.title = hint;
+        slider.querySelector("[type=range]").ariaDescription = hint;
+    }
     for (const group of folded()) group.querySelector(".label-wrap.open")?.click();
     scope.querySelector("#edit").classList.add("ready");
 });

@@ -70,9 +70,16 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     assert changed(page, blued, STAGE) == plain
     give(page, 2, [kept])
     assert changed(page, plain, STAGE) == edited
+    # The picture goes on when a face is taken out of a set, and another comes.
+    page.get_by_role("button", name="With it 2").click()
+    expect(page.get_by_role("button", name="With it 2")).to_be_hidden()
+    slider(page, "own0").fill("0.5")
+    some = changed(page, edited, STAGE)
+    give(page, 0, sets[0][1:])
+    expect(page.get_by_role("button", name="With it 2")).to_be_visible()
     # A second one stands above it, and both keep their places.
     slider(page, "own0").fill("-2")
-    changed(page, edited, STAGE)
+    changed(page, some, STAGE)
     page.get_by_label("Its name").fill("Warm again")
     make.click()
     expect(slider(page, "own1")).to_have_value("-2")
