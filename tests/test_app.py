@@ -332,3 +332,12 @@ def test_a_slider_tells_what_it_was_measured_to_do():
     )
     unread = Attribute("Young", "Young", "Age", measured={**measured, "judged": False, "moves": {}})
     assert hint(unread) == "At 2 it turns over 6% of what else there is."
+
+
+def test_whatever_opens_a_face_stops_a_refinement(page):
+    listeners = page.fns.values()
+    (refine,) = (one for one in listeners if one.name == "refine")
+    stopping = {target for one in listeners if refine._id in one.cancels for target in one.targets}
+    opening = {"upload", "pick_example", "pick_other", "use_frame", "send_to_edit"}
+    targets = [target for one in listeners if one.name in opening for target in one.targets]
+    assert len(targets) == len(opening) and set(targets) <= stopping
