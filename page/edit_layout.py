@@ -190,5 +190,6 @@ of what an edit takes away. The edge is where an edited face meets the photograp
 """
 WHAT_IS_SAVED = """
 <p class="small">A saved photograph keeps its size, up to 16 million pixels, its format and
-colour profile. Place, camera and time are left out of it, and a mark is put in that it was edited.</p>
+colour profile. Place, camera and time are left out of it, and a mark is put in that it was
+edited.</p>
 """

@@ -1,10 +1,11 @@
 import dataclasses
+import math
 import shutil
 
 import pytest
 import torch
 
-from vaegan import attributes
+from vaegan import attributes, files
 from vaegan.attributes import VectorError
 from vaegan.data import CELEBA_ATTRIBUTES
 from vaegan.networks import encode_all
@@ -59,6 +60,81 @@ def test_damaged_vectors_are_one_sentence(tiny_snapshot, tmp_path):
         (tmp_path / "attributes.json").write_text(broken)
         with pytest.raises(ValueError, match="attributes"):
             attributes.load(tmp_path / "attributes.safetensors")
+
+
+MEASURED = {"effect": 0.9, "leakage": 0.1, "judged": True, "moves": {"Male": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({"unit": "abc"}, False),
+        ({"unit": 10**400}, False),
+        ({"positives": "many"}, False),
+        ({"measured": None}, True),
+        ({"measured": MEASURED}, True),
+        ({"measured": MEASURED | {"judged": False, "moves": {}}}, True),
+        ({"measured": {}}, False),
+        ({"measured": 3}, False),
+        ({"measured": "much"}, False),
+        ({"measured": [MEASURED]}, False),
+        ({"measured": MEASURED | {"effect": None}}, False),
+        ({"measured": MEASURED | {"leakage": "0.1"}}, False),
+        ({"measured": MEASURED | {"moves": ["Male"]}}, False),
+        ({"measured": MEASURED | {"moves": {"Male": "0.2"}}}, False),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_descriptions_of_another_kind_are_one_sentence(tiny_snapshot, tmp_path, change, good):
+    path = tmp_path / "attributes.safetensors"
+    shutil.copy(tiny_snapshot / path.name, path)
+    described = files.read_json(tiny_snapshot / "attributes.json")
+    described["attributes"][0] |= change
+    files.write_json(tmp_path / "attributes.json", described)
+    if good:
+        assert attributes.load(path).measured == (change["measured"],)
+    else:
+        with pytest.raises(VectorError, match="does not hold attribute vectors"):
+            attributes.load(path)
+
+
+def test_what_cannot_be_written_leaves_the_vectors_from_before(tiny_snapshot, tmp_path):
+    path = tmp_path / "attributes.safetensors"
+    vectors = attributes.load(tiny_snapshot / "attributes.safetensors")
+    attributes.save(vectors, path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    wrong = dataclasses.replace(
+        vectors, vectors=2 * vectors.vectors, measured=(MEASURED | {"effect": math.nan},)
+    )
+    with pytest.raises(files.FileError, match=r"attributes\.json"):
+        attributes.save(wrong, path)
+    with pytest.raises(files.FileError, match=r"must end in \.safetensors"):
+        attributes.save(wrong, path.with_suffix(".json"))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_the_command_writes_into_the_models_folder(
+    tiny_snapshot, prepared_faces, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(shutil.copytree(tiny_snapshot, tmp_path / "model").parent)
+    made = tmp_path / "model" / "attributes.safetensors"
+    made.unlink()
+    assert attributes.main(["model", "--data", str(prepared_faces)]) == 0
+    assert attributes.load(made).method == "difference of means"
+
+
+def test_the_command_says_in_one_sentence_what_is_wrong(
+    tiny_snapshot, prepared_faces, tmp_path, capsys
+):
+    (tmp_path / "file").touch()
+    data = ["--data", str(prepared_faces)]
+    for words, sentence in (
+        (["faces64", *data], "not the folder of a model"),
+        ([str(tiny_snapshot), *data, "--out", str(tmp_path / "a.json")], "must end in"),
+        ([str(tiny_snapshot), *data, "--out", str(tmp_path / "file" / "a.safetensors")], "file"),
+    ):
+        assert attributes.main(words) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_faces_without_labels_are_one_sentence(tiny_snapshot, drawn_faces):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vaegan import checkpoint
+from vaegan import checkpoint, files, models
 from vaegan.checkpoint import SnapshotError, load_snapshot
 
 
@@ -37,13 +38,61 @@ def test_config_and_weights_must_agree(folder):
         load_snapshot(folder)
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "nan"])
+@pytest.mark.parametrize(
+    "change", [{"decoder_widths": []}, {"latent_dim": -1}, {"discriminator_kernel": -1}], ids=str
+)
+def test_a_config_of_impossible_sizes_is_one_sentence(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    config["model"] |= change
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SnapshotError, match=next(iter(change))):
+        load_snapshot(folder)
+
+
+def test_a_config_that_does_not_fit_takes_no_memory(folder, monkeypatch):
+    built = []
+
+    def build(config):
+        built.append(models.build(config))
+        return built[-1]
+
+    monkeypatch.setattr(checkpoint, "build", build)
+    config = json.loads((folder / "config.json").read_text())
+    config["model"] |= {"latent_dim": 9, "decoder_widths": [9, 9, 9]}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SnapshotError, match="do not fit its config"):
+        load_snapshot(folder)
+    assert built and all(weight.is_meta for model in built for weight in model.parameters())
+
+
+def test_a_discriminator_comes_back_as_it_was(folder, tiny_model):
+    discriminator = models.build(tiny_model).discriminator
+    path = folder / checkpoint.DISCRIMINATOR
+    files.save_tensors(path, discriminator.state_dict())
+    again = checkpoint.load_training_state(folder, tiny_model)["discriminator"]
+    state = discriminator.state_dict()
+    assert again.state_dict().keys() == state.keys()
+    for name, tensor in again.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    x = torch.rand(4, 3, 32, 32)
+    torch.testing.assert_close(again.eval()(x).score, discriminator.eval()(x).score)
+    for wrong in (
+        dataclasses.replace(tiny_model, discriminator_widths=(4, 8, 9)),
+        dataclasses.replace(tiny_model, model="vae"),
+    ):
+        with pytest.raises(SnapshotError, match="does not fit the model"):
+            checkpoint.load_training_state(folder, wrong)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "nameless", "nan"])
 def test_weights_are_read_strictly(folder, change):
     tensors = load_file(folder / "model.safetensors")
     if change == "missing":
         del tensors["encoder.mu.bias"]
     elif change == "extra":
         tensors["encoder.backdoor"] = torch.zeros(1)
+    elif change == "nameless":
+        tensors[""] = torch.zeros(1)
     else:
         tensors["encoder.mu.bias"].fill_(torch.nan)
     save_file(tensors, folder / "model.safetensors")

@@ -1,8 +1,17 @@
 import dataclasses
+import math
 
 import pytest
 
-from vaegan.config import PRESETS, ConfigError, ModelConfig, TrainConfig, at_resolution
+from vaegan.config import (
+    LARGEST_KERNEL,
+    PRESETS,
+    WIDEST,
+    ConfigError,
+    ModelConfig,
+    TrainConfig,
+    at_resolution,
+)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -22,8 +31,11 @@ def test_unknown_missing_and_wrong_keys_are_errors():
     for wrong in ("256", 256.0, None, True):
         with pytest.raises(ConfigError, match="latent_dim cannot be"):
             ModelConfig.from_dict({**good, "latent_dim": wrong})
-    with pytest.raises(ConfigError, match="encoder_widths cannot be"):
-        ModelConfig.from_dict({**good, "encoder_widths": [32, "64"]})
+    for wrong in ([32, "64"], ["32", "64", "160", "320"]):
+        with pytest.raises(ConfigError, match="encoder_widths cannot be"):
+            ModelConfig.from_dict({**good, "encoder_widths": wrong})
+    with pytest.raises(ConfigError, match="attributes cannot be"):
+        ModelConfig.from_dict({**good, "attributes": [1]})
 
 
 def test_json_writes_whole_floats_as_integers():
@@ -37,6 +49,49 @@ def test_impossible_configs_are_refused():
     for change in ({"batch_size": 1}, {"steps": 0}, {"optimizer": "sgd"}):
         with pytest.raises(ConfigError):
             dataclasses.replace(TrainConfig(), **change)
+    for name, values in {
+        "edits": (-0.1, 1.1, math.nan),
+        "prior_samples": (-0.1, math.inf, math.nan),
+    }.items():
+        for value in values:
+            with pytest.raises(ConfigError, match=name.partition("_")[2] or "Edits"):
+                dataclasses.replace(TrainConfig(), **{name: value})
+    dataclasses.replace(TrainConfig(), edits=1.0, prior_samples=2.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"latent_dim": 0},
+        {"latent_dim": -1},
+        {"latent_dim": WIDEST + 1},
+        {"eigenface_side": -32},
+        {"encoder_widths": (), "encoder_kernels": ()},
+        {"encoder_widths": (1,) * 7, "encoder_kernels": (1,) * 7},
+        {"encoder_widths": (32, 0, 160, 320)},
+        {"encoder_kernels": (5, 4, 4, LARGEST_KERNEL + 1)},
+        {"encoder_hidden": 0},
+        {"decoder_widths": ()},
+        {"decoder_widths": (1,) * 7},
+        {"decoder_widths": (1,) * 8, "decoder_upsampling": "transposed"},
+        {"decoder_widths": (10**30,)},
+        {"discriminator_widths": (), "feature_layers": ()},
+        {"discriminator_widths": (-1,) * 4},
+        {"discriminator_kernel": -1},
+        {"discriminator_stem": -1},
+        {"discriminator_hidden": WIDEST + 1},
+    ],
+    ids=str,
+)
+def test_impossible_sizes_are_refused_by_name(change):
+    with pytest.raises(ConfigError, match=next(iter(change))) as error:
+        dataclasses.replace(ModelConfig(), **change)
+    assert str(error.value).endswith(".")
+
+
+def test_as_many_layers_as_there_are_halvings_are_allowed():
+    dataclasses.replace(ModelConfig(), encoder_widths=(1,) * 6, encoder_kernels=(1,) * 6)
+    dataclasses.replace(ModelConfig(), decoder_widths=(1,) * 7, decoder_upsampling="transposed")
 
 
 def test_other_resolutions_change_the_layers_at_the_picture():

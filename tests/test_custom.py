@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import Editor, OwnAttribute, VectorError, custom, files, images
+from vaegan import Editor, OwnAttribute, VectorError, checkpoint, custom, files, images
 
 
 def gaussian(n: int, dimensions: int, seed: int) -> torch.Tensor:
@@ -108,6 +108,18 @@ def test_a_file_comes_back_as_it_was(own, tmp_path):
     assert (again.name, again.counts, again.separation) == ("Freckles", (3, 4), 0.75)
 
 
+@pytest.mark.parametrize("about", ["[" * 100_000, '{"with": Infinity}', '{"separation": 1e999}'])
+def test_a_description_that_numbers_cannot_hold_is_one_sentence(own, tmp_path, about):
+    path = tmp_path / "freckles.safetensors"
+    custom.save(own, path)
+    tensors, described = files.load_tensors(path)
+    if about.startswith("{"):
+        about = json.dumps(json.loads(described["about"]) | json.loads(about))
+    files.save_tensors(path, tensors, described | {"about": about})
+    with pytest.raises(VectorError, match="description of its attribute is damaged"):
+        custom.load(path, "a" * 64, 8)
+
+
 def rewritten(path, **changes: object) -> None:
     tensors, described = files.load_tensors(path)
     about = json.loads(described["about"]) | changes
@@ -168,6 +180,20 @@ def test_the_editor_makes_a_slider_that_edits(editor, sets):
     mu = torch.cat([editor.mirrored_mean(one) for side in sets for one in side])
     scores = editor.score(own, mu)
     assert custom.auc(scores[:4], scores[4:]) > 0.5
+
+
+def test_what_is_held_stays_under_a_slider_of_ones_own(editor, sets, tiny_snapshot):
+    own = editor.attribute_from(*sets, name="Bright")
+    smile = editor.vectors.vectors[0]
+    held = editor.direction({own: 2.0}, ["Smiling"])
+    along = (own.vector @ smile) / (smile @ smile)
+    torch.testing.assert_close(held, 2.0 * (own.vector - along * smile))
+    with pytest.raises(VectorError, match="no attribute 'Tall'"):
+        editor.direction({own: 2.0}, ["Tall"])
+    bare = Editor(checkpoint.load_snapshot(tiny_snapshot), None, "bare")
+    torch.testing.assert_close(bare.direction({own: 2.0}), 2.0 * own.vector)
+    with pytest.raises(VectorError, match="no attribute vectors"):
+        bare.direction({own: 2.0}, ["Smiling"])
 
 
 def test_a_minus_b_is_what_a_has_that_b_has_not(editor, sets):

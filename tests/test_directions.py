@@ -82,6 +82,16 @@ def test_normals_are_those_of_two_gaussians():
         assert F.cosine_similarity(found[0], expected, dim=0) > 0.999
 
 
+def test_faces_that_do_not_vary_within_their_side_leave_the_difference():
+    mu = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(50, 2, dtype=torch.int8)
+    labels[0], labels[1], labels[2:, 1] = 1, -1, 1
+    found = lda_normal(mu, labels)
+    # Back in latents, a step along the standardised difference d / s is d.
+    torch.testing.assert_close(found[0], mu[0] - mu[1])
+    assert found[1].isfinite().all() and found[1].any()
+
+
 def test_patterns_find_what_to_add_where_normals_find_what_to_look_at():
     mu, labels = planted(together=0.6, noise=0.3)
     found = F.normalize(pattern(mu, labels, ridge=0.01))

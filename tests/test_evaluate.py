@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vaegan import align, effects, evaluate, identity, images
 from vaegan.evaluate import Options
+from vaegan.files import FileError
 from vaegan.metrics import (
     agreement,
     estimate,
@@ -332,6 +333,23 @@ def test_a_model_without_encoder_is_measured_by_its_samples(flat_faces, report, 
     assert [path.name for path in tmp_path.iterdir()] == ["gan.json"]
 
 
+def test_a_model_without_vectors_is_measured_all_the_same(flat_faces):
+    class Bare(FlatEditor):
+        attributes, vectors = (), None
+        name, model, training = "bare", "a" * 64, {}
+
+    critic = SimpleNamespace(
+        **{name: getattr(FlatJudge(), name) for name in ("names", "judged", "reference", "see")},
+        correlation=FlatJudge.correlation,
+        balanced_accuracy=torch.ones(4),
+    )
+    found = evaluate.described(Bare(), flat_faces, critic, "test", Options(samples=10))
+    assert found["weights"] == "a" * 64
+    assert found["kept"]["average"]["value"] == 1
+    assert found["editing"]["photograph"]["attributes"] == {}
+    assert "PSNR" in tables(found)
+
+
 def test_charts_lie_beside_the_numbers(report, tmp_path):
     evaluate.write(report, tmp_path / "e.json")
     names = {path.name for path in tmp_path.iterdir()}
@@ -381,6 +399,12 @@ def test_a_judge_of_another_set_is_refused(tmp_path, monkeypatch, flat_faces):
     )
     with pytest.raises(evaluate.JudgeError, match="another face set"):
         evaluate.prepare_judge(path, flat_faces)
+
+
+def test_a_judge_that_could_not_be_saved_is_not_trained(tmp_path, flat_faces, monkeypatch):
+    monkeypatch.setattr(evaluate.Judge, "train", lambda faces: pytest.fail("trained"))
+    with pytest.raises(FileError, match=r"must end in \.safetensors"):
+        evaluate.prepare_judge(tmp_path / "judge.json", flat_faces)
 
 
 def test_a_limit_takes_that_many(flat_faces):

@@ -1,5 +1,6 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,6 +86,13 @@ def test_tensors_round_trip(tmp_path):
     assert metadata == {"k": "v"}
     assert tensors["a"].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert tensors["b"].tolist() == [1, 1]
+
+
+def test_tensors_do_not_take_the_name_of_what_describes_them():
+    assert files.tensors_path("a/b.safetensors") == Path("a/b.safetensors")
+    for name in ("a.json", "a"):
+        with pytest.raises(FileError, match=r"must end in \.safetensors"):
+            files.tensors_path(name)
 
 
 def test_tensors_without_metadata(tmp_path):

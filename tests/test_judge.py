@@ -107,6 +107,9 @@ def test_the_test_peoples_labels_teach_the_judge_nothing(trained, barred_faces):
 
 def test_a_judge_survives_its_file(trained, barred_faces, tmp_path):
     path = tmp_path / "judge.safetensors"
+    with pytest.raises(files.FileError, match=r"must end in \.safetensors"):
+        trained.save(path.with_suffix(".json"))
+    assert not list(tmp_path.iterdir())
     trained.save(path)
     again = Judge.load(path)
     assert (again.names, again.judged, again.dataset) == (("Smiling",), ("Smiling",), "barred")

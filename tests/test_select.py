@@ -1,6 +1,8 @@
 """The whole selection on flat faces whose attributes go together in training but not in life."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from flat import SIDE, FlatEditor, FlatJudge
 from torch import Tensor
 
-from vaegan import attributes, directions, images, leakage, select
+from vaegan import Editor, attributes, directions, hub, images, leakage, select
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
 from vaegan.select import PLAIN, TUNED, Options, averages, winner
@@ -135,6 +137,116 @@ def test_doing_nothing_does_not_pay():
     found = averages(table, ("Smiling", "Male"))
     assert found[PLAIN] == {"leakage": 0.3, "distance": 1, "reached": 2, "attributes": 2}
     assert found["idle"] == {"leakage": 0.15, "distance": 1, "reached": 1, "attributes": 2}
+
+
+def one_sided(faces: FaceSet, *columns: int) -> FaceSet:
+    """The same faces, all of which have the attributes in these columns."""
+    labels = faces.attributes.clone()
+    labels[:, columns] = 1
+    return replace(faces, attributes=labels)
+
+
+def only(faces: FaceSet, name: str, called: str) -> FaceSet:
+    """The same faces with one attribute, called something."""
+    column = faces.attribute_names.index(name)
+    labels = faces.attributes[:, column : column + 1].contiguous()
+    return replace(faces, attributes=labels, attribute_names=(called,))
+
+
+def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
+    class Trained(Colours):
+        config = SimpleNamespace(latent_dim=3, resolution=SIDE, attributes=("Male", "Smiling"))
+
+        def __init__(self) -> None:
+            self.decoder = torch.nn.Identity()
+            self.decoder.directions = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+
+    part = one_sided(faces, 1).subset("train")
+    mu = encode_all(Colours().encoder, part.images)
+    root = directions.whitener(mu, part.identity)
+    columns = [0, 2, 3]
+    names = tuple(faces.attribute_names[column] for column in columns)
+    people = select.Labelled(part.images, mu, part.attributes[:, columns], names, root)
+    found = select.candidate_directions(Trained(), people, part, columns, Options(steps=0))
+    assert found[select.TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_one_attribute_is_enough(faces, steps):
+    options = Options(faces=30, steps=steps, epochs=1)
+    alone = only(faces, "Smiling", "Smiling")
+    vectors, table = select.select(Colours(), "", alone, FlatJudge(), options)
+    assert vectors.names == ("Smiling",) and table["Smiling"][PLAIN]
+    other = only(faces, "Smiling", "Cheerful")  # which has no slider
+    vectors, table = select.select(Colours(), "", other, FlatJudge(), options)
+    assert vectors.methods == (select.UNMEASURED,) and table == {}
+
+
+def test_what_nobody_lacks_is_measured_as_nothing(faces):
+    critic = FlatJudge()
+    smiling = replace(faces, images=torch.full_like(faces.images, 200))
+    known = leakage.know(Colours(), critic, smiling)
+    step = torch.tensor([0.1, 0.0, 0.0])
+    measured = select.measure(Colours(), critic, known, "Smiling", step, Options())
+    assert measured["faces"] == 0 and measured["effect"] == measured["leakage"] == 0
+    assert measured["moves"] == {}
+
+
+def test_nothing_to_choose_from_is_one_sentence(faces):
+    options = Options(faces=30, steps=0)
+    with pytest.raises(attributes.VectorError, match="both sides"):
+        select.select(Colours(), "", one_sided(faces, 0, 1, 2, 3), FlatJudge(), options)
+    unjudged = only(faces, "Bald", "Bald")
+    with pytest.raises(attributes.VectorError, match="well enough"):
+        select.select(Colours(), "", unjudged, FlatJudge(), options)
+
+
+# ---------------------------------------------------------------- command line
+
+
+@pytest.fixture
+def bundled(tiny_snapshot, tmp_path, monkeypatch):
+    """A bundled model, tiny, without vectors; choosing these takes no time."""
+    shutil.copytree(tiny_snapshot, tmp_path / "pretrained" / "tiny")
+    monkeypatch.setattr(hub, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(hub, "VECTORS", tmp_path / "attributes")
+    chosen = attributes.load(tiny_snapshot / "attributes.safetensors")
+    chosen = replace(chosen, methods=(PLAIN,))
+    monkeypatch.setattr(select, "prepare_judge", lambda path, faces: FlatJudge())
+    monkeypatch.setattr(select, "select", lambda *_: (chosen, {}))
+    return tmp_path
+
+
+def test_the_vectors_go_where_the_editor_looks(bundled, prepared_faces):
+    data = ["--data", str(prepared_faces)]
+    folder = shutil.copytree(bundled / "pretrained" / "tiny", bundled / "mine")
+    for model, path in (
+        ("tiny", bundled / "attributes" / "tiny.safetensors"),
+        (str(folder), folder / "attributes.safetensors"),
+    ):
+        path.unlink(missing_ok=True)
+        assert select.main([model, *data]) == 0
+        assert path.is_file()
+        assert Editor.from_pretrained(model).vectors.methods == (PLAIN,)
+
+
+def test_what_is_wrong_is_one_sentence(bundled, prepared_faces, monkeypatch, capsys):
+    (bundled / "file").touch()
+    data = ["--data", str(prepared_faces)]
+    for words, sentence in (
+        (["huge", *data], "There is no model 'huge'"),
+        (["tiny", *data, "--out", str(bundled / "a.json")], "must end in"),
+        (["tiny", *data, "--out", str(bundled / "file" / "a.safetensors")], "file"),
+    ):
+        assert select.main(words) == 2
+        assert sentence in capsys.readouterr().err
+
+    def offline(name: str) -> Path:
+        raise hub.ModelNotFound("The Hub cannot be reached.")
+
+    monkeypatch.setattr(hub, "data_source", offline)
+    assert select.main(["tiny", "--data", "user/faces"]) == 2
+    assert "cannot be reached" in capsys.readouterr().err
 
 
 def test_a_model_without_encoder_or_labels_is_one_sentence(faces):

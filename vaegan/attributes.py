@@ -123,15 +123,22 @@ class AttributeVectors:
         """
         total = torch.zeros(self.vectors.shape[1])
         for name, strength in settings.items():
-            vector = self._vector(name)
-            held = [self._vector(other) for other in hold if other != name]
-            if held:
-                basis = torch.stack(held)
-                gram = torch.linalg.pinv(basis @ basis.T, hermitian=True)
-                vector = vector - basis.T @ (gram @ (basis @ vector))
+            vector = self.without(self._vector(name), [other for other in hold if other != name])
             units = self.units if strength > 0 else self.units_below
             total = total + strength * units[self.names.index(name)] * vector
         return total
+
+    def without(self, vector: Tensor, held: Sequence[str]) -> Tensor:
+        """`vector` (latent_dim,) less what it shares with the held vectors; see `direction`.
+
+        Raises:
+            VectorError: a name is not known.
+        """
+        if not held:
+            return vector
+        basis = torch.stack([self._vector(name) for name in held])
+        gram = torch.linalg.pinv(basis @ basis.T, hermitian=True)
+        return vector - basis.T @ (gram @ (basis @ vector))
 
     def _vector(self, name: str) -> Tensor:
         if name not in self.names:
@@ -174,9 +181,14 @@ def compute(
 
 
 def save(vectors: AttributeVectors, path: Path) -> None:
-    """Writes `path` (.safetensors: one tensor an attribute) and the .json beside it."""
+    """Writes `path` (.safetensors: one tensor an attribute) and the .json beside it.
+
+    Raises:
+        FileError: the path has another ending, or JSON cannot hold what was measured; whatever
+            vectors were there before stay.
+    """
+    path = files.tensors_path(path)
     tensors = {name: row for name, row in zip(vectors.names, vectors.vectors, strict=True)}
-    files.save_tensors(path, tensors)
     rows = [
         {
             "name": name,
@@ -198,16 +210,16 @@ def save(vectors: AttributeVectors, path: Path) -> None:
     for key, values in (("method", vectors.methods), ("measured", vectors.measured)):
         for row, value in zip(rows, values, strict=False):
             row[key] = value
-    files.write_json(
-        path.with_suffix(".json"),
-        {
-            "format": FORMAT,
-            "model": vectors.model,
-            "dataset": vectors.dataset,
-            "method": vectors.method,
-            "attributes": rows,
-        },
-    )
+    described = {
+        "format": FORMAT,
+        "model": vectors.model,
+        "dataset": vectors.dataset,
+        "method": vectors.method,
+        "attributes": rows,
+    }
+    with files.atomic(path) as aside:  # until the .json is written too
+        files.save_tensors(aside, tensors)
+        files.write_json(path.with_suffix(".json"), described)
 
 
 def load(path: Path, model: str | None = None) -> AttributeVectors:
@@ -236,9 +248,11 @@ def load(path: Path, model: str | None = None) -> AttributeVectors:
             dataset=str(described["dataset"]),
             model=str(described["model"]),
             methods=tuple(str(row["method"]) for row in rows if "method" in row),
-            measured=tuple(row["measured"] for row in rows if "measured" in row),
+            measured=tuple(_measured(row["measured"]) for row in rows if "measured" in row),
         )
-    except (KeyError, TypeError, RuntimeError) as error:
+    except VectorError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise VectorError(f"{path} does not hold attribute vectors.") from error
     for part in (found.methods, found.measured):
         if len(part) not in (0, len(names)):
@@ -251,29 +265,58 @@ def load(path: Path, model: str | None = None) -> AttributeVectors:
     return found
 
 
+def _measured(value: Any) -> dict[str, Any] | None:
+    """What a file says was measured, if it is what `Attribute.measured` promises.
+
+    Raises:
+        KeyError, TypeError: it is not.
+    """
+    if value is None:
+        return None
+    if not (isinstance(value, dict) and isinstance(value["moves"], dict)):
+        raise TypeError("not a measurement")
+    shares = (value["effect"], value["leakage"], value["judged"], *value["moves"].values())
+    if not all(isinstance(share, int | float) for share in shares):  # bool is an int
+        raise TypeError("not a measurement")
+    return value
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.attributes",
         description="Computes the attribute vectors of a model from labelled faces.",
     )
-    parser.add_argument("model", type=Path, help="the model's folder")
+    parser.add_argument(
+        "model", type=Path, help="the model's folder; not a name, nor a Hub repository"
+    )
     parser.add_argument("--data", required=True, help="a prepared set with labels")
     parser.add_argument(
-        "--out", type=Path, help="the .safetensors to write; by default in the model's folder"
+        "--out",
+        type=Path,
+        help="the .safetensors to write; by default in the model's folder (those of a bundled "
+        "model are read from attributes/NAME.safetensors)",
     )
     parser.add_argument(
         "--method", choices=directions.METHODS, default="difference of means", help="%(default)s"
     )
     flags = parser.parse_args(arguments)
     try:
+        if not flags.model.is_dir():
+            raise VectorError(f"{flags.model} is not the folder of a model.")
+        out = files.tensors_path(flags.out or flags.model / "attributes.safetensors")
         snapshot = checkpoint.load_snapshot(flags.model)
         if snapshot.encoder is None:
             raise VectorError("A GAN has no encoder, so photographs give it no vectors.")
         faces = data.load(flags.data, resolution=snapshot.config.resolution)
         vectors = compute(snapshot.encoder, faces, snapshot.sha256, flags.method)
-        out = flags.out or flags.model / "attributes.safetensors"
         save(vectors, out)
-    except (VectorError, data.DataError, files.FileError, checkpoint.SnapshotError) as error:
+    except (
+        VectorError,
+        data.DataError,
+        files.FileError,
+        checkpoint.SnapshotError,
+        OSError,
+    ) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{len(vectors.names)} attribute vectors are in {out}.")

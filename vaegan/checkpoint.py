@@ -8,7 +8,7 @@ distribution of the training latents, and nothing else; no pickle.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +141,22 @@ def load_snapshot(folder: Path) -> Snapshot:
     except (files.FileError, ConfigError) as error:
         raise SnapshotError(str(error)) from error
 
-    model = build(config)
+    # On the meta device a config that asks for too much costs no memory. The discriminator is not
+    # read, and without spectral norms it is quicker to build.
+    with torch.device("meta"):
+        model = build(replace(config, discriminator_spectral_norm=False))
+        prior = Prior.like(tensors, config.latent_dim)
     networks = {name: model.networks[name] for name in model.exported}
-    expected = {
+    expected = prior | {
         f"{name}.{key}": value
         for name, network in networks.items()
         for key, value in network.state_dict().items()
     }
-    _check(folder, tensors, expected | Prior.like(tensors, config.latent_dim))
+    _check(folder, tensors, expected)
     for name, network in networks.items():
         prefix = f"{name}."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        network.load_state_dict(state)
+        network.to_empty(device="cpu").load_state_dict(state)
         network.eval().requires_grad_(False)
     return Snapshot(
         config=config,
@@ -173,21 +177,26 @@ def load_training_state(folder: Path, config: ModelConfig) -> dict[str, nn.Modul
     if not path.is_file():
         return {}
     tensors, _ = files.load_tensors(path)
-    discriminator = build(config).networks.get("discriminator")
-    try:
-        if discriminator is None:
-            raise ValueError("this model has none")
-        discriminator.load_state_dict(tensors)
-    except (RuntimeError, ValueError) as error:
-        raise SnapshotError(f"The discriminator in {path} does not fit the model.") from error
+    with torch.device("meta"):  # as in `load_snapshot`
+        discriminator = build(config).networks.get("discriminator")
+    if discriminator is None or _misfit(tensors, discriminator.state_dict()) is not None:
+        raise SnapshotError(f"The discriminator in {path} does not fit the model.")
+    discriminator.to_empty(device="cpu").load_state_dict(tensors)
     return {"discriminator": discriminator}
 
 
+def _misfit(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
+    """The first name that only one of the two has, or that has another shape; None if all fit."""
+    found, wanted = (
+        {name: tensor.shape for name, tensor in each.items()} for each in (tensors, expected)
+    )
+    names = sorted(found | wanted)
+    return next((name for name in names if found.get(name) != wanted.get(name)), None)
+
+
 def _check(folder: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    if wrong := sorted(tensors.keys() ^ expected.keys()):
-        raise SnapshotError(f"The weights in {folder} do not fit its config: {wrong[0]}.")
+    if (wrong := _misfit(tensors, expected)) is not None:
+        raise SnapshotError(f"The weights in {folder} do not fit its config: {wrong}.")
     for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise SnapshotError(f"The weights in {folder} do not fit its config: {name}.")
         if not torch.isfinite(tensor).all():
             raise SnapshotError(f"The weights in {folder} are damaged: {name} is not finite.")

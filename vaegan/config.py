@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, get_args, get_type_hints
 
 MODELS = ("autoencoder", "vae", "gan", "vaegan")
 RESOLUTIONS = (32, 64, 128)  # 32 is there for quick tries and tests
+# Far beyond what is of any use: a config may come from anywhere, and memory is finite.
+WIDEST = 16_384  # numbers in a latent, units or channels in a layer
+LARGEST_KERNEL = 31  # pixels a side
 
 
 class ConfigError(ValueError):
@@ -48,7 +52,8 @@ def _typed(template: _Config, key: str, value: Any) -> Any:
     """`value` in the type of the default of `key`; JSON knows no tuples and writes 1.0 as 1."""
     default = getattr(template, key)
     if isinstance(default, tuple) and isinstance(value, list):
-        if all(type(item) is int for item in value) or all(type(item) is str for item in value):
+        kind = get_args(get_type_hints(type(template))[key])[0]  # of tuple[kind, ...]
+        if all(type(item) is kind for item in value):
             return tuple(value)
     elif isinstance(default, float) and type(value) in (int, float):
         return float(value)
@@ -99,6 +104,33 @@ class ModelConfig(_Config):
             raise ConfigError(f"The decoder cannot upsample by {self.decoder_upsampling!r}.")
         if not all(0 <= layer < len(self.discriminator_widths) for layer in self.feature_layers):
             raise ConfigError("The feature loss names a discriminator layer that is not there.")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Refuses sizes that no network can have, or that nobody can mean."""
+        halvings = self.resolution.bit_length() - 1  # until one pixel is left
+        transposed = self.decoder_upsampling == "transposed"  # its last layer doubles nothing
+        bounds = {
+            "latent_dim": (1, WIDEST),
+            "eigenface_side": (0, self.resolution),
+            "encoder_widths": (1, WIDEST),
+            "encoder_kernels": (1, LARGEST_KERNEL),
+            "encoder_hidden": (1, WIDEST),
+            "decoder_widths": (1, WIDEST),
+            "discriminator_stem": (0, WIDEST),
+            "discriminator_widths": (1, WIDEST),
+            "discriminator_kernel": (1, LARGEST_KERNEL),
+            "discriminator_hidden": (0, WIDEST),
+        }
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            sizes = value if isinstance(value, tuple) else (value,)
+            layers = halvings + (transposed and name == "decoder_widths")
+            if not 1 <= len(sizes) <= layers:
+                raise ConfigError(f"{name} lists between 1 and {layers} sizes, not {len(sizes)}.")
+            for size in sizes:
+                if not least <= size <= most:
+                    raise ConfigError(f"{name} lies between {least} and {most}, not at {size}.")
 
 
 @dataclass(frozen=True)
@@ -154,6 +186,10 @@ class TrainConfig(_Config):
             raise ConfigError(f"The prior is standard or aggregate, not {self.prior!r}.")
         if self.batch_size < 2 or self.steps < 1:
             raise ConfigError("A run needs a batch of at least 2 and at least one step.")
+        if not 0 <= self.edits <= 1:
+            raise ConfigError(f"Edits are a share of the photographs, 0 to 1, not {self.edits}.")
+        if not 0 <= self.prior_samples < math.inf:
+            raise ConfigError(f"There cannot be {self.prior_samples} prior samples per photograph.")
 
 
 LARSEN_2016_MODEL = ModelConfig(

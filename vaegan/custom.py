@@ -181,7 +181,7 @@ def load(path: str | Path, model: str, latent_dim: int) -> OwnAttribute:
         raise VectorError("The file is damaged, or no safetensors file.") from error
     except VectorError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise VectorError("The file's description of its attribute is damaged.") from error
     if own.model != model:
         raise VectorError(f"{own.name!r} was made for another model; z means something else there.")

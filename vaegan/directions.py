@@ -87,14 +87,22 @@ def classifier_normal(mu: Tensor, labels: Tensor, decay: float = DECAY) -> Tenso
 
 
 def lda_normal(mu: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) -> Tensor:
-    """Σ⁻¹ d with the shrunk within-class covariance Σ and the difference of means d (Fisher)."""
+    """Σ⁻¹ d with the shrunk within-class covariance Σ and the difference of means d (Fisher).
+
+    Σ is 1 where the faces on either side, such as one on each, do not differ among themselves.
+    """
     deviations = mu.std(dim=0).clamp_min(1e-6)
     x = _standardised(mu)
     rows = []
     for difference, column in zip(difference_of_means(x, labels), labels.T, strict=True):
         sides = [x[column == side] for side in (1, -1) if (column == side).sum() > 1]
-        scatter = sum((side - side.mean(dim=0)).T @ (side - side.mean(dim=0)) for side in sides)
-        within = scatter / max(1, sum(map(len, sides)))
+        scatter = torch.zeros(x.shape[1], x.shape[1]).to(x)
+        for side in sides:
+            scatter += (side - side.mean(dim=0)).T @ (side - side.mean(dim=0))
+        if not scatter.any():
+            rows.append(difference)
+            continue
+        within = scatter / sum(map(len, sides))
         rows.append(torch.linalg.solve(_shrunk(within, shrinkage), difference))
     return torch.stack(rows) * deviations
 

@@ -97,7 +97,8 @@ class Editor:
         found = attributes.load(vectors, snapshot.sha256) if vectors.is_file() else None
         if found and found.vectors.shape[1] != snapshot.config.latent_dim:
             raise VectorError(f"The vectors in {vectors} have another length than z.")
-        return cls(snapshot, found, str(model or hub.BUNDLED))
+        name = str(model or hub.BUNDLED)
+        return cls(snapshot, found, f"{name}@{revision}" if revision else name)
 
     # ------------------------------------------------------------ photographs
 
@@ -181,17 +182,16 @@ class Editor:
         Raises:
             VectorError: the model has no such attribute, or it was made for another model.
         """
-        total = torch.zeros(self.config.latent_dim)
-        named = {}
-        for attribute, strength in settings.items():
-            if not isinstance(attribute, OwnAttribute):
-                named[attribute] = strength
-            elif attribute.model != self.model:
-                raise VectorError(f"{attribute.name!r} was made for another model.")
-            else:
-                total = total + strength * attribute.vector
-        if named and self.vectors is None:
+        own = {each: s for each, s in settings.items() if isinstance(each, OwnAttribute)}
+        named = {name: s for name, s in settings.items() if name not in own}
+        if self.vectors is None and (named or (own and hold)):
             raise VectorError("This model has no attribute vectors.")
+        total = torch.zeros(self.config.latent_dim)
+        for attribute, strength in own.items():
+            if attribute.model != self.model:
+                raise VectorError(f"{attribute.name!r} was made for another model.")
+            vector = self.vectors.without(attribute.vector, hold) if hold else attribute.vector
+            total = total + strength * vector
         return total + self.vectors.direction(named, hold) if named else total
 
     # ------------------------------------------------------------ editing

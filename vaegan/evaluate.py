@@ -72,7 +72,7 @@ def evaluate(
             differences of means, and faces built from labels. Left out without them.
 
     Raises:
-        VectorError: the model has no attribute vectors, or there is no labelled face.
+        VectorError: there is no labelled face.
     """
     labelled = (faces.attributes != 0).any(dim=1)
     if not labelled.any():
@@ -235,7 +235,10 @@ def prepare_judge(path: Path | None, faces: FaceSet) -> Judge:
 
     Raises:
         JudgeError: the judge was trained on another set, so it may know the people to be judged.
+        FileError: the path does not end as a judge's does, or its files are damaged.
     """
+    if path is not None:
+        files.tensors_path(path)  # training takes too long to learn of it afterwards
     if path is None or not path.exists():
         print("Training the judge, which takes some minutes.", file=sys.stderr)
         critic = Judge.train(faces)
@@ -308,7 +311,7 @@ def described(
     return {
         "format": FORMAT,
         "model": editor.name,
-        "weights": editor.vectors.model if editor.vectors else None,
+        "weights": editor.model,
         "training": editor.training,
         "data": faces.fingerprint,
         "split": split,

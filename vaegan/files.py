@@ -1,7 +1,8 @@
 """Reading and writing files: whole or not at all, and strictly.
 
-Everything that the project writes goes through `atomic`, so that an interrupted run never leaves
-half a file under a name that somebody trusts. Nothing here unpickles anything.
+Models, face sets, reports and pictures that a command makes go through `atomic`, so that an
+interrupted run never leaves half a file under a name that somebody trusts. Only a run's metrics
+grow line by line. Nothing here unpickles anything.
 """
 
 from __future__ import annotations
@@ -83,6 +84,17 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FileError(f"{path} holds no JSON object.")
     return value
+
+
+def tensors_path(path: str | Path) -> Path:
+    """`path`, where tensors go that have a .json of the same name beside them.
+
+    Raises:
+        FileError: it does not end in .safetensors.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise FileError(f"{path} must end in .safetensors: a .json of its name goes beside it.")
+    return Path(path)
 
 
 def save_tensors(

@@ -129,8 +129,8 @@ def writable(path: str | Path) -> bool:
 def save(image: Image.Image, path: str | Path) -> None:
     """Writes an edited picture in the format that the path's ending says.
 
-    It carries its colour profile, and a mark that it was edited (BMP has no place for either). It
-    carries nothing else: neither place nor camera nor time.
+    It carries its colour profile (but for GIF), and a mark that it was edited; BMP has no place for
+    either. It carries nothing else: neither place nor camera nor time.
 
     Raises:
         ValueError: an ending that no format in ENDINGS has.

@@ -137,8 +137,12 @@ class Judge:
         )
 
     def save(self, path: Path) -> None:
-        """Writes `path` (.safetensors) and the .json beside it."""
-        path = Path(path)
+        """Writes `path` (.safetensors) and the .json beside it.
+
+        Raises:
+            FileError: the path has another ending.
+        """
+        path = files.tensors_path(path)
         files.save_tensors(path, {name: getattr(self, name) for name in _TENSORS})
         rows = zip(self.names, self.thresholds, self.balanced_accuracy, strict=True)
         files.write_json(

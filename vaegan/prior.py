@@ -136,7 +136,8 @@ class Prior:
     def like(cls, tensors: dict[str, Tensor], dimensions: int) -> dict[str, Tensor]:
         """What a snapshot with these tensors should hold of a prior, for its names and shapes."""
         d = dimensions
-        k, e = (len(tensors.get(f"prior_{name}", ())) for name in ("weights", "stretches"))
+        none = torch.empty(0)
+        k, e = (tensors.get(f"prior_{name}", none).numel() for name in ("weights", "stretches"))
         shapes = [(d,), (d, d), (d, d), (len(KNOTS), d), (k,), (k, d), (k, d, d), (e,)]
         return cls(*map(torch.empty, shapes)).tensors()
 

@@ -115,7 +115,7 @@ def select(
         model: SHA-256 of the weights.
 
     Raises:
-        VectorError: no encoder, or no labels.
+        VectorError: no encoder, no labels, or no attribute that is worth keeping.
     """
     if editor.encoder is None:
         raise VectorError("A GAN has no encoder, so photographs give it no vectors.")
@@ -123,6 +123,8 @@ def select(
     if not (len(train) and len(validation)):
         raise VectorError("Vectors need labelled faces in both training and validation part.")
     plain = attributes.compute(editor.encoder, faces, model)
+    if not plain.names:
+        raise VectorError("No attribute has training faces on both sides.")
     columns = [train.attribute_names.index(name) for name in plain.names]
     mu = encode_all(editor.encoder, train.images)
     root = directions.whitener(mu, train.identity)
@@ -152,6 +154,8 @@ def select(
             continue
         rows.append((vector, unit, below, method, measured))
     kept = [index for index, row in enumerate(rows) if row is not None]
+    if not kept:
+        raise VectorError("No attribute shows well enough on validation faces to be kept.")
     chosen = AttributeVectors(
         names=tuple(plain.names[index] for index in kept),
         vectors=torch.stack([rows[index][0] for index in kept]),
@@ -187,8 +191,10 @@ def candidate_directions(
     )
     learned = getattr(editor.decoder, "directions", None)
     if learned is not None:
-        places = [people.names.index(name) for name in editor.config.attributes]
-        found[TRAINED] = _spread(learned.detach(), places, len(people.names))
+        trained = [name for name in editor.config.attributes if name in people.names]
+        rows = [editor.config.attributes.index(name) for name in trained]
+        places = [people.names.index(name) for name in trained]
+        found[TRAINED] = _spread(learned.detach()[rows], places, len(people.names))
     if options.steps:
         begin = STRENGTH * found["least squares"]
         found[TUNED] = _tuned(editor, people, validation, columns, begin, options)
@@ -201,12 +207,18 @@ def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
     return spread
 
 
+def _correlation(labels: Tensor) -> Tensor:
+    """How closely labels (N, A) go together, (A, A) in [0, 1]; 0 for one that never changes."""
+    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
+    return correlation.reshape(labels.shape[1], -1)  # of one attribute, torch gives a number
+
+
 def _conditioned(plain: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
     """Each difference of means less the attributes that its labels go with most.
 
     Those beyond `models.RELATED` are left in: they belong to it.
     """
-    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
+    correlation = _correlation(labels)
     rows = []
     for index, row in enumerate(plain):
         others = correlation[index].masked_fill(correlation[index] > RELATED, 0)
@@ -255,7 +267,9 @@ def _tuned(
             and (faces.seen_r[:, index] < 0).any()
         ]
     )  # fmt: skip
-    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
+    if not len(targets):
+        return torch.zeros_like(begin)
+    correlation = _correlation(labels)
     others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
     others[torch.arange(len(targets)), targets] = 0
     tuned = tuning.tune(
@@ -383,7 +397,7 @@ def measure(
         if not pure:
             measured["photograph"] = numbers
             continue
-        turned = ((before > 0) != (after > 0)).float().mean(dim=0)
+        turned = ((before > 0) != (after > 0)).float().sum(dim=0) / max(1, len(rows))
         turned[target] = 0
         for index, other in enumerate(critic.names):
             turned[index] *= other in critic.judged
@@ -433,23 +447,26 @@ def main(arguments: list[str] | None = None) -> int:
         description="Computes attribute vectors by all methods and keeps the best.",
     )
     add = parser.add_argument
-    add("model", type=Path, help="the model's folder")
+    add("model", help="a folder, the name of a bundled model, or a Hub repository user/repo")
     add("--data", required=True, metavar="SET", help="a prepared face set with labels")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge from one run to the next")
-    add("--out", type=Path, help="the .safetensors to write; by default in the model's folder")
+    add("--out", type=Path, help="the .safetensors to write; by default where the editor looks")
     add("--table", type=Path, metavar="FILE", help="where the comparison of all methods goes, JSON")
     add("--faces", type=positive, default=100, help="validation faces per attribute (%(default)s)")
     add("--steps", type=int, default=500, help="of tuning through the decoder; 0: none")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     try:
-        snapshot = checkpoint.load_snapshot(flags.model)
+        folder, own = hub.locate(flags.model)
+        if not (flags.out or Path(flags.model).is_dir() or flags.model in hub.bundled()):
+            raise VectorError("For a model of the Hub, --out says where its vectors go.")
+        out = files.tensors_path(flags.out or own)
+        snapshot = checkpoint.load_snapshot(folder)
         faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
         critic = prepare_judge(flags.judge, faces)
         options = Options(flags.faces, flags.steps, seed=flags.seed)
-        editor = Editor(snapshot, None, str(flags.model))
+        editor = Editor(snapshot, None, flags.model)
         vectors, table = select(editor, snapshot.sha256, faces, critic, options)
-        out = flags.out or flags.model / "attributes.safetensors"
         attributes.save(vectors, out)
         summary = averages(table, critic.judged)
         if flags.table is not None:
@@ -471,6 +488,8 @@ def main(arguments: list[str] | None = None) -> int:
         data.DataError,
         files.FileError,
         checkpoint.SnapshotError,
+        hub.ModelNotFound,
+        OSError,
     ) as error:
         print(error, file=sys.stderr)
         return 2
