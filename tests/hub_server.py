@@ -20,7 +20,7 @@ import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 LFS_SUFFIXES = (".safetensors", ".bin")  # as .gitattributes of a new repository says
 
@@ -203,6 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self._repository(repo, user)
         commit = self._revision(repository, revision or "main")
         siblings = [{"rfilename": path} for path in repository.commits[commit]]
+        if "blobs" in parse_qs(urlsplit(self.path).query):
+            for sibling in siblings:
+                sibling["size"] = len(repository.commits[commit][sibling["rfilename"]])
         self._json({"id": repo, "sha": commit, "private": repository.private, "siblings": siblings})
 
     def list_tree(self, user: str | None, body: bytes, repo: str, revision: str) -> None:

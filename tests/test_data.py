@@ -250,6 +250,35 @@ def test_metadata_that_cannot_be_understood(tmp_path, text, said):
         data.read_source(folder)
 
 
+def test_rows_that_name_no_photograph_are_counted(tmp_path, capsys):
+    folder = write_folder(tmp_path / "photos", ["a.png"])
+    (folder / "metadata.csv").write_text("file_name,Smiling\na.png,1\nb.png,1\nc.png,-1\n")
+    prepared([folder], tmp_path / "set")
+    said = "photos: 2 rows of metadata.csv name no photograph.\n"
+    assert said in capsys.readouterr().err
+    (folder / "metadata.csv").write_text("file_name,Smiling\na.png,1\n")
+    prepared([folder], tmp_path / "set")
+    assert "metadata" not in capsys.readouterr().err
+
+
+def test_a_table_of_other_photographs_is_refused(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["sub/a.png"])
+    (folder / "metadata.csv").write_text("file_name,Smiling\na.png,1\nb.png,-1\n")
+    with pytest.raises(DataError, match="is that of a photograph"):
+        data.read_source(folder)
+    (folder / "metadata.csv").write_text("file_name,Smiling\n")
+    assert len(data.read_source(folder).photos) == 1
+
+
+def test_a_column_without_a_name_is_no_attribute(tmp_path):
+    """As pandas writes one: the number of the row."""
+    folder = write_folder(tmp_path / "photos", ["a.png"])
+    (folder / "metadata.csv").write_text(",file_name,Smiling\n7,a.png,1\n")
+    source = data.read_source(folder)
+    assert source.attribute_names == ("Smiling",)
+    assert source.photos[0].attributes.tolist() == [1]
+
+
 def test_sources_are_joined(celeba, tmp_path):
     folder = write_folder(tmp_path / "photos", ["7.png", "5.png"])
     (folder / "metadata.csv").write_text(

@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from vaegan import checkpoint
-from vaegan.distributed import Draws
+from vaegan.distributed import Draws, process_group
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = """
@@ -36,6 +37,21 @@ def test_draws_depend_on_seed_and_step_alone():
     uniform = Draws(0, 0, cpu).uniform(1000, 3)
     assert uniform.min() >= 0 and uniform.max() < 1
     assert abs(uniform.mean() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"), [("cuda", [1, "nccl"]), ("cuda:0", ["nccl"]), ("cpu", ["gloo"])]
+)
+def test_every_process_takes_a_gpu_of_its_own(device, expected, monkeypatch):
+    """Before it joins the group, and unless one is named."""
+    called = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "set_device", called.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", called.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with process_group(device):
+        assert called == expected
 
 
 def test_two_processes_train_like_one(prepared_faces, tmp_path):

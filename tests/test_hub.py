@@ -19,7 +19,7 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import close_session
 
 import train
-from vaegan import Editor, SnapshotError, VectorError, attributes, checkpoint, files, hub
+from vaegan import Editor, SnapshotError, VectorError, attributes, checkpoint, data, files, hub
 from vaegan.hub import HubError, ModelNotFound
 from vaegan.trainer import Trainer
 
@@ -159,6 +159,53 @@ def test_a_training_state_that_is_not_there_is_missed_at_once(server, model, fai
     assert not server.requests
 
 
+def test_a_training_state_comes_back_for_who_asks(server, model, tmp_path, run):
+    files.save_tensors(model / checkpoint.DISCRIMINATOR, {"weight": torch.ones(2)})
+    run("push", model, REPO, "--with-training-state")
+    there = tmp_path / "back" / checkpoint.DISCRIMINATOR
+    run("pull", REPO, "--out", tmp_path / "back", "--with-training-state")
+    assert there.read_bytes() == (model / checkpoint.DISCRIMINATOR).read_bytes()
+    assert contents(tmp_path / "back") == contents(model)
+    run("pull", REPO, "--out", tmp_path / "back")
+    assert not there.exists(), "it may belong to the model before"
+
+
+def test_a_cache_without_the_training_state_does_not_answer_for_it(server, model):
+    files.save_tensors(model / checkpoint.DISCRIMINATOR, {"weight": torch.ones(2)})
+    commit = hub.push(model, REPO, with_training_state=True).rsplit("/", 1)[1]
+    assert not (hub.download(REPO, commit) / checkpoint.DISCRIMINATOR).exists()
+    assert (hub.download(REPO, commit, training_state=True) / checkpoint.DISCRIMINATOR).is_file()
+    server.requests.clear()
+    hub.download(REPO, commit, training_state=True)
+    assert not server.requests
+
+
+def test_a_training_state_that_the_hub_has_not(server, model, tmp_path, fails):
+    server.add(REPO, contents(model))
+    said = fails("pull", REPO, "--out", tmp_path / "back", "--with-training-state")
+    assert "discriminator.safetensors" in said
+    assert not (tmp_path / "back").exists()
+    assert contents(hub.locate(REPO, training_state=True)[0]) == contents(model)
+
+
+def test_training_begins_with_the_discriminator_on_the_hub(
+    server, prepared_faces, tmp_path, monkeypatch
+):
+    def command(out: str, *more: str) -> list[str]:
+        flags = ["--data", str(prepared_faces), "--resolution", "32", "--steps", "1", "--device",
+                 "cpu", "--batch-size", "4", "--precision", "float32"]  # fmt: skip
+        return [*flags, "--out", str(tmp_path / out), *more]
+
+    def discriminator(out: str) -> torch.Tensor:
+        path = tmp_path / out / "model" / checkpoint.DISCRIMINATOR
+        return files.load_tensors(path)[0]["blocks.0.0.parametrizations.weight.original"]
+
+    pushed = ("--push-to-hub", REPO, "--with-training-state", "--seed", "1")
+    assert train.main(command("first", *pushed)) == 0
+    assert train.main(command("second", "--init", REPO)) == 0
+    assert (discriminator("first") - discriminator("second")).abs().max() < 0.01
+
+
 def test_what_belongs_to_the_model_before_leaves_with_it(server, model, tmp_path, run):
     files.save_tensors(model / checkpoint.DISCRIMINATOR, {"weight": torch.ones(2)})
     run("push", model, REPO, "--with-training-state")
@@ -207,6 +254,11 @@ def test_a_bundled_model_finds_its_vectors_and_takes_them_along(
     assert contents(tmp_path / "back") == contents(model)
     with pytest.raises(HubError, match="name is of a-z"):
         hub.bundle(model, "../tiny")
+    discriminator = Path("training", "discriminator.safetensors")
+    (model / "training").mkdir()
+    (model / discriminator).write_bytes(b"weights")
+    hub.bundle(model, "tiny")
+    assert (tmp_path / "pretrained" / "tiny" / discriminator).read_bytes() == b"weights"
 
 
 def test_training_ends_with_a_push(
@@ -234,6 +286,12 @@ def test_training_does_not_begin_with_a_push_that_cannot_be(flags, capsys):
     with pytest.raises(SystemExit) as stopped:
         train.parse(["--data", "faces", "--out", "run", *flags])
     assert stopped.value.code == 2
+
+
+def test_a_repository_without_a_user_is_told_how_one_is_named(capsys):
+    with pytest.raises(SystemExit):
+        train.parse(["--data", "faces", "--out", "run", "--push-to-hub", "me"])
+    assert "is named as in user/repo, which 'me' is not." in capsys.readouterr().err
 
 
 # ------------------------------------------------------------ revisions and the cache
@@ -380,6 +438,12 @@ def test_a_name_that_is_nothing(server):
         hub.locate("no/such/thing")
 
 
+def test_a_folder_without_a_model_says_what_is_missing(tmp_path):
+    with pytest.raises(ModelNotFound) as missed:
+        hub.locate(tmp_path)
+    assert str(missed.value) == f"The folder {tmp_path} holds no model: config.json is missing."
+
+
 def test_a_push_goes_to_a_branch(server, model, fails):
     assert "is a commit" in fails("push", model, REPO, "--revision", "0" * 40)
     assert not server.requests
@@ -505,11 +569,36 @@ def test_vectors_of_another_length(server, model, fails):
     assert not server.requests
 
 
-@pytest.mark.parametrize("missing", hub.PAIR)
-def test_half_a_pair_of_vectors(server, model, missing, fails):
-    (model / missing).unlink()
-    assert missing in fails("push", model, REPO)
+def test_vectors_without_their_description(server, model, fails):
+    (model / "attributes.json").unlink()
+    assert "attributes.json" in fails("push", model, REPO)
     assert not server.requests
+
+
+def test_a_description_without_vectors_is_nothing_to_the_editor(server, model, run):
+    (model / "attributes.safetensors").unlink()
+    run("push", model, REPO)
+    assert Editor.from_pretrained(REPO).vectors is None
+
+
+@pytest.mark.parametrize("what", ["not a number", "no unit"])
+def test_vectors_that_the_editor_cannot_use(server, model, what, fails, tmp_path):
+    path = model / "attributes.safetensors"
+    if what == "not a number":
+        tensors, _ = files.load_tensors(path)
+        files.save_tensors(path, {name: row * torch.nan for name, row in tensors.items()})
+    else:
+        described = files.read_json(path.with_suffix(".json"))
+        for row in described["attributes"]:
+            del row["unit_below"]
+        files.write_json(path.with_suffix(".json"), described)
+    with pytest.raises(VectorError) as refused:
+        Editor.from_pretrained(model)
+    assert fails("push", model, REPO) == str(refused.value)
+    assert not server.requests
+    server.add(REPO, contents(model))
+    fails("pull", REPO, "--out", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
 
 
 class Trap:
@@ -540,6 +629,24 @@ def test_a_pickle_is_never_opened(server, model, name, fails, tmp_path):
     else:
         assert said == f"{REPO} holds no model of this program: model.safetensors is missing."
         assert not any(request.endswith(name) for request in server.requests)
+
+
+def test_what_is_too_large_is_not_fetched(server, model, fails, tmp_path, monkeypatch):
+    server.add(REPO, {**contents(model), "notes.bin": bytes(10**6)})
+    size = sum(map(len, contents(model).values()))
+    monkeypatch.setattr(hub, "LIMIT", size)
+    assert contents(hub.download(REPO)) == contents(model)  # what is not fetched does not count
+
+    commit = server.add("user/large", contents(model) | {"model.safetensors": bytes(10**6)})
+    monkeypatch.setattr(hub, "LIMIT", 10**6)
+    for words in ([], ["--revision", commit]):
+        said = fails("pull", "user/large", "--out", tmp_path / "back", *words)
+        assert said == (
+            "user/large holds 0.0 GB, and a model of this program has at most 0.001 GB."
+        )
+    with pytest.raises(ModelNotFound, match="user/large holds"):
+        Editor.from_pretrained("user/large")
+    assert not any("GET /user/large/resolve" in request for request in server.requests)
 
 
 # ------------------------------------------------------------ disks
@@ -591,6 +698,14 @@ def test_photographs_on_the_hub_are_a_folder(server):
     folder = hub.data_source("user/photos")
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert found == {"a.jpg", "b/c.png", "metadata.csv"}
+
+
+def test_every_photograph_that_is_read_is_fetched_too(server):
+    kinds = [kind for each in data.EXTENSIONS for kind in (each, each.upper())]
+    photographs = {f"IMG_{number}{kind}": b"1" for number, kind in enumerate(kinds)}
+    server.add("datasets/user/camera", {**photographs, "code.py": b"not wanted"})
+    folder = hub.data_source("user/camera")
+    assert {path.name for path in folder.iterdir()} == photographs.keys()
 
 
 def test_paths_are_not_looked_for_on_the_hub(server, tmp_path):

@@ -1,12 +1,18 @@
 """`train.py` from its flags to the files it leaves, in this process and on 32-pixel faces."""
 
+import dataclasses
+import os
+import shutil
+
 import pytest
 import torch
 from PIL import Image
 
 import train
 from vaegan import Editor, attributes, checkpoint, files, hub
-from vaegan.config import ModelConfig, at_resolution
+from vaegan import judge as judge_module
+from vaegan.config import PRESETS, ConfigError, ModelConfig, at_resolution
+from vaegan.judge import Judge
 
 ROOT = hub.ROOT
 
@@ -55,6 +61,36 @@ def test_bundling_is_explicit_and_gives_the_model_a_name(command, elsewhere):
     assert attributes.load(vectors, snapshot.sha256).names == ("Smiling",)
 
 
+def test_a_finished_run_again_keeps_vectors_and_evaluation(command, elsewhere):
+    assert train.main(command) == 0
+    folder, evaluation = elsewhere / "run" / "model", elsewhere / "run" / "evaluation.json"
+    path = folder / "attributes.safetensors"
+    plain = attributes.load(path)
+    attributes.save(dataclasses.replace(plain, method="selected"), path)
+    assert train.main(command) == 0
+    assert attributes.load(path).method == "selected"
+    assert "## Measured" not in (folder / "README.md").read_text()
+
+    report = {"weights": plain.model, "split": "test",
+              "distance": {"reference": 7, "extractor": "a network"}}  # fmt: skip
+    files.write_json(evaluation, report)
+    assert train.main(command) == 0
+    assert "distance to 7 training photographs" in (folder / "README.md").read_text()
+    os.utime(path)  # vectors that are newer were not measured
+    os.utime(evaluation, (0, 0))
+    assert train.main(command) == 0
+    assert "## Measured" not in (folder / "README.md").read_text()
+
+    os.utime(evaluation)
+    command[command.index("--steps") + 1] = "3"
+    assert train.main(command) == 0
+    assert attributes.load(path).method == "least squares"
+    assert attributes.load(path).model != plain.model
+    os.utime(evaluation)
+    assert train.main(command) == 0
+    assert "## Measured" not in (folder / "README.md").read_text(), "it is of other weights"
+
+
 def test_fine_tuning_starts_from_the_weights_it_was_given(command, elsewhere):
     assert train.main(command) == 0
     given = checkpoint.load_snapshot(elsewhere / "run" / "model")
@@ -87,6 +123,160 @@ def test_fine_tuning_takes_the_discriminator_along(command, elsewhere):
     assert 0 < (first[key] - second[key]).abs().max() < 0.01
 
 
+def test_a_run_goes_on_with_what_it_began_with(command, elsewhere):
+    """--init is for the beginning: it may be left out later, or its model be gone."""
+    assert train.main(command) == 0
+    before = files.read_json(elsewhere / "run" / "model" / "config.json")["training"]
+    words = [*command, "--init", str(elsewhere / "run" / "model")]
+    words[words.index("--out") + 1] = str(elsewhere / "tuned")
+    words[words.index("--steps") + 1] = "1"
+    assert train.main(words) == 0
+    shutil.rmtree(elsewhere / "run")
+    for again in (words, words[:-2]):
+        assert train.main(again) == 0
+        record = files.read_json(elsewhere / "tuned" / "model" / "config.json")["training"]
+        assert record["began_with"] == before
+
+
+def test_a_run_begun_from_nothing_goes_on_so(command, elsewhere):
+    """Also where --init names a model of another resolution."""
+    assert train.main(command) == 0
+    command[command.index("--steps") + 1] = "3"
+    assert train.main([*command, "--init", "nowhere/at/all"]) == 0
+    record = files.read_json(elsewhere / "run" / "model" / "config.json")["training"]
+    assert record["steps"] == 3 and "began_with" not in record
+
+
+@pytest.mark.parametrize(
+    ("words", "ignored"),
+    [
+        (["--model", "vae"], "--model"),
+        (["--latent-dim", "8"], "--latent-dim"),
+        (["--preset", "larsen2016"], "--preset"),
+        (["--resolution", "64"], "--resolution"),
+        (["--set", "encoder_hidden=8", "--set", "slope=0"], "--set encoder_hidden, --set slope"),
+    ],
+)
+def test_what_init_would_ignore_is_refused(words, ignored, command, tiny_snapshot, capsys):
+    given = checkpoint.load_snapshot(tiny_snapshot).config
+    words = ["--data", "x", "--out", "y", "--init", "z", *words]
+    if ignored == "--latent-dim":
+        given = dataclasses.replace(given, latent_dim=9)
+    flags = train.parse(words)
+    with pytest.raises(ConfigError) as refused:
+        train.refuse_ignored(flags, train.configs(flags)[0], given)
+    assert str(refused.value) == f"--init takes a model as it is: it would ignore {ignored}."
+
+
+def test_what_init_agrees_with_is_not_refused(tiny_model):
+    larsen = PRESETS["larsen2016"][0]
+    words = ["--preset", "larsen2016", "--model", "vaegan", "--resolution", "64", "--set",
+             "pixel_weight=1", "--set", "slope=0"]  # fmt: skip
+    flags = train.parse(["--data", "x", "--out", "y", "--init", "z", *words])
+    asked = train.configs(flags)[0]
+    train.refuse_ignored(flags, asked, dataclasses.replace(larsen, attributes=("Smiling",)))
+    flags = train.parse(["--data", "x", "--out", "y", "--init", "z"])
+    train.refuse_ignored(flags, train.configs(flags)[0], tiny_model)
+
+
+def test_init_refuses_before_it_trains(command, elsewhere, tiny_snapshot, capsys):
+    assert train.main([*command, "--init", str(tiny_snapshot), "--latent-dim", "9"]) == 2
+    assert "it would ignore --latent-dim." in capsys.readouterr().err
+    assert not (elsewhere / "run").exists()
+
+
+def test_a_model_that_is_trained_needs_no_warm_up_unless_it_is_asked_for():
+    words = ["--data", "x", "--out", "y", "--init", "z", "--set", "kl_warmup=7"]
+    _, training = train.configs(train.parse(words))
+    assert (training.adversary_start, training.kl_warmup) == (0, 7)
+    words += ["--set", "adversary_start=5"]
+    _, training = train.configs(train.parse(words))
+    assert (training.adversary_start, training.kl_warmup) == (5, 7)
+
+
+def test_the_paper_s_vae_learns_from_pixels():
+    """As heavy beside its KL as by default: 8 to 0.001."""
+    words = ["--data", "x", "--out", "y", "--preset", "larsen2016", "--model"]
+    weights = {}
+    for model in ("vae", "vaegan"):
+        _, training = train.configs(train.parse([*words, model]))
+        weights[model] = (training.pixel_weight, training.kl_weight)
+    assert weights == {"vae": (pytest.approx(8000), 1.0), "vaegan": (0.0, 1.0)}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model", "vae", "--set", "pixel_weight=0"],
+        ["--set", "pixel_weight=0"],
+        ["--preset", "larsen2016", "--set", "model=vae"],
+    ],
+)
+def test_nothing_is_trained_on_the_kl_alone(words, command, elsewhere, capsys):
+    if "larsen2016" in words:
+        command[command.index("eigenface_side=8")] = "eigenface_side=0"
+    assert train.main([*command, *words]) == 2
+    assert "pixel_weight cannot be 0" in capsys.readouterr().err
+    assert not (elsewhere / "run").exists()
+
+
+def test_a_model_may_be_named_by_a_setting(command, elsewhere):
+    assert train.main([*command, "--set", "model=vae"]) == 0
+    snapshot = checkpoint.load_snapshot(elsewhere / "run" / "model")
+    assert (snapshot.config.model, snapshot.config.attributes) == ("vae", ())
+
+
+def test_attributes_that_are_named_are_the_ones_that_are_trained(command, elsewhere, capsys):
+    names = ["--set", 'attributes="Smiling","Male"']
+    assert train.main([*command, *names]) == 0
+    snapshot = checkpoint.load_snapshot(elsewhere / "run" / "model")
+    assert snapshot.config.attributes == ("Smiling", "Male")
+    command[command.index("--out") + 1] = str(elsewhere / "other")
+    assert train.main([*command, *names, "--model", "vae"]) == 2
+    assert capsys.readouterr().err.endswith("A model vae is not trained on attributes.\n")
+
+
+@pytest.mark.parametrize("what", ["labels", "packages", "judge", "name"])
+def test_what_the_evaluation_lacks_is_said_before_the_training(
+    what, command, elsewhere, drawn_faces, monkeypatch, capsys
+):
+    if what == "labels":
+        unlabelled = dataclasses.replace(drawn_faces, attributes=0 * drawn_faces.attributes)
+        monkeypatch.setattr(train.data, "load", lambda *_, **__: unlabelled)
+        monkeypatch.setattr(train, "JUDGING", ())
+        said = "an attribute with labels of both kinds in every part"
+    elif what == "packages":
+        monkeypatch.setattr(train, "JUDGING", ("torch", "no_such_package"))
+        said = "--evaluate needs the packages in requirements-dev.txt."
+    elif what == "name":
+        command += ["--judge", str(elsewhere / "judge.bin")]
+        said = "judge.bin must end in .safetensors"
+    else:
+        pytest.importorskip("efficientnet_lite_pytorch")
+        judge = elsewhere / "judge.safetensors"
+        write_judge(judge, dataset="others")
+        command += ["--judge", str(judge)]
+        said = "was trained on another face set"
+    assert train.main([*command, "--evaluate"]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not (elsewhere / "run").exists()
+
+
+def test_the_labels_that_an_evaluation_needs_are_enough(drawn_faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "JUDGING", ())
+    train.check_evaluation(drawn_faces, tmp_path / "judge.safetensors")
+
+
+def write_judge(path, dataset):
+    count = judge_module._inputs()
+    Judge(
+        names=("Smiling",), weight=torch.zeros(1, count), bias=torch.zeros(1),
+        thresholds=torch.zeros(1), balanced_accuracy=torch.ones(1), correlation=torch.ones(1, 1),
+        reference=torch.zeros(1, 4).half(), dataset=dataset,
+    ).save(path)  # fmt: skip
+
+
 def test_a_foreign_discriminator_is_refused(command, elsewhere, capsys):
     assert train.main(command) == 0
     path = elsewhere / "run" / "model" / checkpoint.DISCRIMINATOR
@@ -101,7 +291,7 @@ def test_a_foreign_discriminator_is_refused(command, elsewhere, capsys):
     ("words", "expected"),
     [
         (["--no-feature-loss"], {"feature_weight": 0.0}),
-        (["--no-pixel-loss"], {"pixel_weight": 0.0}),
+        (["--no-pixel-loss"], {"pixel_weight": 0.0, "adversary_start": 0}),
         (["--no-prior-samples"], {"prior_samples": 0.0}),
         (["--no-adversary"], {"adversarial_weight": 0.0}),
         (["--no-augment", "--model", "gan"], {"augment": False}),

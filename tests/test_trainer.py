@@ -16,7 +16,7 @@ from PIL import Image
 from vaegan import checkpoint, curves, files
 from vaegan.config import MODELS, PRESETS, at_resolution
 from vaegan.models import build
-from vaegan.trainer import Trainer, TrainingError, learning_rate_factor
+from vaegan.trainer import Trainer, TrainingError, begun, learning_rate_factor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -222,6 +222,51 @@ def test_other_data_are_not_mixed_into_a_run(tiny_model, tiny_training, drawn_fa
     other = dataclasses.replace(drawn_faces, fingerprint="other")
     with pytest.raises(TrainingError, match="begun on other data"):
         trainer(tiny_model, tiny_training, other, tmp_path)
+
+
+def test_a_run_that_goes_on_needs_no_model_to_begin_with(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    larger = build(dataclasses.replace(tiny_model, latent_dim=16)).networks
+    first = trainer(tiny_model, tiny_training, drawn_faces, tmp_path)
+    first.save()
+    given = {"init": larger, "began_with": {"steps": 5}}
+    again = Trainer(tiny_model, tiny_training, drawn_faces, tmp_path, **given)
+    assert identical(again.model.state_dict(), first.model.state_dict())
+    assert again.began_with is None
+
+
+def test_what_a_run_began_with_is_kept(tiny_model, tiny_training, drawn_faces, tmp_path):
+    init, before = build(tiny_model).networks, {"steps": 5, "config": {"betas": [0.5, 0.9]}}
+    Trainer(tiny_model, tiny_training, drawn_faces, tmp_path, init=init, began_with=before).save()
+    again = trainer(tiny_model, tiny_training, drawn_faces, tmp_path)
+    assert again.began_with == before
+    again.export(tmp_path / "model")
+    record = files.read_json(tmp_path / "model" / "config.json")["training"]
+    assert record["began_with"] == before
+
+
+def test_an_older_checkpoint_is_told_what_it_began_with(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    trainer(tiny_model, tiny_training, drawn_faces, tmp_path).save()
+    path = tmp_path / "checkpoint.pt"
+    state = checkpoint.load_checkpoint(path, torch.device("cpu"))
+    del state["began_with"]
+    checkpoint.save_checkpoint(path, state)
+    before = {"steps": 5}
+    again = Trainer(tiny_model, tiny_training, drawn_faces, tmp_path, began_with=before)
+    assert again.began_with == before
+
+
+def test_what_a_checkpoint_says_is_read_without_its_tensors(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    assert begun(tmp_path) == {}
+    trainer(tiny_model, tiny_training, drawn_faces, tmp_path).save()
+    saved = begun(tmp_path)
+    assert (saved["model_config"], saved["step"]) == (tiny_model.to_dict(), 0)
+    assert all(tensor.is_meta for tensor in saved["model"].values())
 
 
 def test_too_few_faces_are_said(tiny_model, tiny_training, drawn_faces, tmp_path):

@@ -90,7 +90,7 @@ CELEBA_ATTRIBUTES = (
 )
 RESOLUTIONS = range(8, 1025)  # pixels
 MAX_FILE = 100_000_000  # bytes of one photograph, before and after a zip's compression
-_EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 
 
 class DataError(ValueError):
@@ -261,12 +261,17 @@ class Photo:
 
 @dataclass(frozen=True)
 class Source:
-    """A source as listed; `frame` says how a photograph becomes a face: a key of _CROPS."""
+    """A source as listed.
+
+    frame: how a photograph becomes a face: a key of _CROPS
+    unmatched: rows of metadata.csv that name none of the photographs
+    """
 
     label: str
     frame: str
     attribute_names: tuple[str, ...]
     photos: list[Photo]
+    unmatched: int = 0
 
 
 @dataclass
@@ -288,6 +293,8 @@ def prepare(
 ) -> list[Report]:
     """Writes the prepared set of `sources` to `out`, and says what it used.
 
+    Rows of a metadata.csv that name no photograph are counted on stderr.
+
     Args:
         resolution: side of the faces, in pixels
         quality: of the JPEG files, 1 to 100; chroma is never subsampled
@@ -303,6 +310,9 @@ def prepare(
     listed = [read_source(Path(source)) for source in sources]
     encoded, used, reports = [], [], []
     for source in listed:
+        if source.unmatched:
+            said = f"{source.unmatched} rows of metadata.csv name no photograph."
+            print(f"{source.label}: {said}", file=sys.stderr)
         report = Report(source.label)
         photos: list[Photo] = []
         results = _encode_all(source, resolution, quality, workers)
@@ -509,16 +519,20 @@ def _read_folder(path: Path, names: list[str], found: list[str]) -> Source:
     root = PurePosixPath(table).parent if table else _common_folder(found)
     attribute_names, rows = _read_table(path, table) if table else ((), {})
     blank = _Row("", None, np.zeros(len(attribute_names), np.int8))
-    photos = []
+    photos, named = [], set()
     for name in found:
         inside = PurePosixPath(name)
         inside = inside.relative_to(root) if inside.is_relative_to(root) else inside
+        named.add(str(inside))
         row = rows.get(str(inside), blank)
         # The folder belongs to it: a/1.jpg and b/1.jpg need not be one person.
         identity = row.identity or str(inside.with_suffix(""))
         split = _hashed_split(identity) if row.split is None else row.split
         photos.append(Photo(path, name, identity, split, row.attributes))
-    return Source(path.absolute().name, "largest", attribute_names, photos)
+    unmatched = len(rows.keys() - named)
+    if found and rows and unmatched == len(rows):
+        raise DataError(f"{path}: no file_name in metadata.csv is that of a photograph.")
+    return Source(path.absolute().name, "largest", attribute_names, photos, unmatched)
 
 
 @dataclass(frozen=True)
@@ -538,7 +552,8 @@ def _read_table(path: Path, table: str) -> tuple[tuple[str, ...], dict[str, _Row
     columns = list(reader.fieldnames or ())
     if "file_name" not in columns:
         raise DataError(f"{path}: metadata.csv has no column file_name.")
-    names = tuple(name for name in columns if name not in ("file_name", "identity", "split"))
+    # A column without a name numbers the rows: pandas writes one.
+    names = tuple(name for name in columns if name not in ("", "file_name", "identity", "split"))
     rows = {}
     written = set()
     for line, record in records:
@@ -579,7 +594,7 @@ def _celeba_image(name: str) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in _EXTENSIONS
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 def _common_folder(names: list[str]) -> PurePosixPath:

@@ -16,10 +16,15 @@ from torch import Tensor, nn
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Joins the group that torchrun describes in the environment, and leaves it at the end."""
+    """Joins the group that torchrun describes in the environment, and leaves it at the end.
+
+    On a machine with several GPUs, "cuda" then means this process's own.
+    """
     if "WORLD_SIZE" not in os.environ:
         yield
         return
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield

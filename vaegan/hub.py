@@ -30,8 +30,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars, logging
 
-from vaegan import checkpoint, files
+from vaegan import attributes, checkpoint, files
+from vaegan.attributes import VectorError
 from vaegan.checkpoint import CONFIG, DISCRIMINATOR, WEIGHTS
+from vaegan.data import EXTENSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, VECTORS = ROOT / "pretrained", ROOT / "attributes"
@@ -40,8 +42,10 @@ PAIR = ("attributes.safetensors", "attributes.json")
 PICTURES = ("card/samples.png", "card/edits.png", "card/curves.svg")  # that the README shows
 FILES = (CONFIG, WEIGHTS, "README.md", *PAIR, *PICTURES)
 LOG_IN = "The Hub wants a valid token: `hf auth login` saves one, or HF_TOKEN holds one."
+LIMIT = 1_000_000_000  # bytes of a model's files together; the bundled one's are a twentieth
 DATA = ["*.safetensors", "*.zip", "*.csv", "*.txt"]  # of a data set: lists and prepared sets …
-DATA += [f"*.{kind}" for kind in ("jpg", "jpeg", "png", "webp")]  # … and photographs
+# … and photographs, in small and capital letters
+DATA += [f"*{kind}" for each in EXTENSIONS for kind in (each, each.upper())]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -59,12 +63,15 @@ def bundled() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
 
 
-def locate(model: str | Path | None = None, revision: str | None = None) -> tuple[Path, Path]:
+def locate(
+    model: str | Path | None = None, revision: str | None = None, training_state: bool = False
+) -> tuple[Path, Path]:
     """The folder of a model and the path of its attribute vectors (which may not exist).
 
     Args:
         model: nothing (the bundled one), the name of a bundled one, a folder, or `user/repo`.
         revision: a branch, tag or commit of a Hub repository.
+        training_state: fetch the discriminator too, where a Hub repository has it.
 
     Raises:
         ModelNotFound: it is nowhere to be had.
@@ -74,8 +81,10 @@ def locate(model: str | Path | None = None, revision: str | None = None) -> tupl
         folder = Path(name)
     elif name in bundled():
         folder = PRETRAINED / name
+    elif Path(name).is_dir():
+        raise ModelNotFound(f"The folder {name} holds no model: {CONFIG} is missing.")
     elif _REPOSITORY.fullmatch(name) and not Path(name).exists():
-        folder = download(name, revision)
+        folder = download(name, revision, training_state)
     else:
         raise ModelNotFound(f"There is no model {name!r}: no such folder, and no Hub repository.")
     return folder, _contents(folder)["attributes.safetensors"]
@@ -85,34 +94,43 @@ def check(folder: Path) -> None:
     """Loads a model's files as strictly as the editor does.
 
     Raises:
-        SnapshotError, FileError, HubError: the editor could not use them.
+        SnapshotError, VectorError, FileError: the editor could not use them.
     """
     snapshot = checkpoint.load_snapshot(folder)
-    vectors, described = (_contents(folder)[name] for name in PAIR)
-    if not vectors.is_file() and not described.is_file():
+    path = _contents(folder)["attributes.safetensors"]
+    if not path.is_file():
         return
-    if files.read_json(described).get("model") != snapshot.sha256:
-        raise HubError(f"The attribute vectors in {vectors} belong to another model.")
-    tensors, _ = files.load_tensors(vectors)
-    if any(tensor.shape != (snapshot.config.latent_dim,) for tensor in tensors.values()):
-        raise HubError(f"The vectors in {vectors} have another length than z.")
+    vectors = attributes.load(path, snapshot.sha256).vectors
+    if vectors.shape[1:] != (snapshot.config.latent_dim,):
+        raise VectorError(f"The vectors in {path} have another length than z.")
 
 
 # ------------------------------------------------------------ from the Hub
 
 
-def download(repo: str, revision: str | None = None) -> Path:
+def download(repo: str, revision: str | None = None, training_state: bool = False) -> Path:
     """The folder in the local cache that holds a Hub repository's model.
 
     A commit's hash never changes its meaning, so the cache answers; for a branch the Hub is asked,
     and the cache if the Hub cannot be reached.
 
+    Args:
+        training_state: fetch the discriminator too, where there is one.
+
     Raises:
-        ModelNotFound: no such repository or revision, no permission, or offline without a cache.
+        ModelNotFound: no such repository or revision, no permission, offline without a cache, or
+            files beyond LIMIT.
     """
-    ask = {"repo_id": repo, "revision": revision, "allow_patterns": list(FILES)}
-    if revision and _COMMIT.fullmatch(revision) and (folder := _cached(ask)):
+    names = [*FILES, DISCRIMINATOR] if training_state else list(FILES)
+    ask = {"repo_id": repo, "revision": revision, "allow_patterns": names}
+    if (
+        revision
+        and _COMMIT.fullmatch(revision)
+        and (folder := _cached(ask))
+        and (not training_state or (folder / DISCRIMINATOR).is_file())
+    ):
         return folder
+    _check_size(repo, revision, names)
     broken = f"The connection to the Hub broke before all of {repo} was here; try it again."
     with _one_sentence(ModelNotFound, repo, revision, otherwise=broken):
         try:
@@ -127,17 +145,43 @@ def download(repo: str, revision: str | None = None) -> Path:
     return folder
 
 
-def pull(repo: str, folder: Path, revision: str | None = None) -> None:
-    """Writes a Hub repository's model into a folder of its own, once it is known to load.
+def _check_size(repo: str, revision: str | None, names: list[str]) -> None:
+    """Refuses to fetch what is too large for a model of this program, such as a language model.
 
     Raises:
-        ModelNotFound, HubError, SnapshotError, FileError: it cannot be had, or not be used.
+        ModelNotFound: the Hub says that the files of these names are beyond LIMIT.
     """
-    source = download(repo, revision)
+    try:
+        about = HfApi().model_info(repo, revision=revision, files_metadata=True)
+    except Exception:  # the download meets the same, and knows whether the cache can answer
+        return
+    size = sum(file.size or 0 for file in about.siblings or [] if file.rfilename in names)
+    if size > LIMIT:
+        raise ModelNotFound(
+            f"{repo} holds {size / 1e9:.1f} GB, and a model of this program has at most "
+            f"{LIMIT / 1e9:g} GB."
+        )
+
+
+def pull(
+    repo: str, folder: Path, revision: str | None = None, *, with_training_state: bool = False
+) -> None:
+    """Writes a Hub repository's model into a folder of its own, once it is known to load.
+
+    Args:
+        with_training_state: the discriminator too, to train on.
+
+    Raises:
+        ModelNotFound, HubError, SnapshotError, VectorError, FileError: it cannot be had, or not be
+            used.
+    """
+    source = download(repo, revision, with_training_state)
     check(source)
+    if with_training_state:
+        files.load_tensors(source / DISCRIMINATOR)
     broken = f"{repo} cannot be written to {folder}."
     with _one_sentence(HubError, repo, revision, otherwise=broken):
-        _copy(source, Path(folder))
+        _copy(source, Path(folder), with_training_state)
 
 
 def data_source(name: str, revision: str | None = None) -> Path:
@@ -208,8 +252,8 @@ def push(
         The commit's address, which ends in its hash.
 
     Raises:
-        SnapshotError, FileError, HubError: the model is damaged, and nothing was sent; or the Hub
-            did not take it, and the repository is as it was.
+        SnapshotError, VectorError, FileError, HubError: the model is damaged, and nothing was
+            sent; or the Hub did not take it, and the repository is as it was.
     """
     folder = Path(folder)
     repository(repo)
@@ -239,10 +283,7 @@ def push(
         tempfile.TemporaryDirectory() as temporary,
     ):
         staged = Path(temporary)  # a bundled model's vectors lie in another folder
-        _copy(folder, staged)
-        if with_training_state:
-            (staged / DISCRIMINATOR).parent.mkdir()
-            shutil.copyfile(folder / DISCRIMINATOR, staged / DISCRIMINATOR)
+        _copy(folder, staged, with_training_state)
         commit = api.upload_folder(
             repo_id=repo,
             folder_path=staged,
@@ -257,10 +298,13 @@ def push(
 
 
 def bundle(folder: Path, name: str) -> None:
-    """Copies a model's folder among those that come with the program: writes tracked files."""
+    """Copies a model's folder among those that come with the program: writes tracked files.
+
+    Its discriminator comes along, so that `train.py --init NAME` goes on with it.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise HubError(f"A bundled model's name is of a-z, 0-9 and -, which {name!r} is not.")
-    _copy(folder, PRETRAINED / name)
+    _copy(folder, PRETRAINED / name, training_state=True)
 
 
 def _contents(folder: Path) -> dict[str, Path]:
@@ -272,14 +316,15 @@ def _contents(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, training_state: bool = False) -> None:
     """Copies a model's files; what belongs to the model that was there before does not stay."""
-    targets = _contents(target)
-    for name, path in _contents(source).items():
-        if path.is_file():
+    sources, targets = _contents(source), _contents(target)
+    sources[DISCRIMINATOR], targets[DISCRIMINATOR] = source / DISCRIMINATOR, target / DISCRIMINATOR
+    for name, path in sources.items():
+        if path.is_file() and (name != DISCRIMINATOR or training_state):
             with files.atomic(targets[name]) as temporary:
                 shutil.copyfile(path, temporary)
-        elif name in PAIR + PICTURES:
+        elif name in (*PAIR, *PICTURES, DISCRIMINATOR):
             targets[name].unlink(missing_ok=True)
 
 
@@ -352,6 +397,7 @@ def main(arguments: list[str] | None = None) -> int:
     add = commands.add_parser("pull", help="download a model").add_argument
     add("repo", help="the repository, user/repo")
     add("--revision", help="a branch, tag or commit")
+    add("--with-training-state", action="store_true", help="download the discriminator too")
     add("--out", type=Path, required=True, help="the folder to write")
     flags = parser.parse_args(arguments)
     logging.set_verbosity_error()  # the client's warnings repeat what the one sentence says
@@ -359,7 +405,12 @@ def main(arguments: list[str] | None = None) -> int:
         disable_progress_bars()
     try:
         if flags.command == "pull":
-            pull(repository(flags.repo), flags.out, flags.revision)
+            pull(
+                repository(flags.repo),
+                flags.out,
+                flags.revision,
+                with_training_state=flags.with_training_state,
+            )
             print(f"{flags.repo} is in {flags.out}.")
             return 0
         address = push(
@@ -369,7 +420,7 @@ def main(arguments: list[str] | None = None) -> int:
             revision=flags.revision,
             with_training_state=flags.with_training_state,
         )
-    except (HubError, checkpoint.SnapshotError, files.FileError) as error:
+    except (HubError, checkpoint.SnapshotError, VectorError, files.FileError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -57,7 +57,8 @@ class Trainer:
 
     Args:
         faces: prepared faces; those of the other splits are used for grids only.
-        init: networks' weights to start from (fine-tuning), as `Snapshot.networks`.
+        init: networks' weights to start from (fine-tuning), as `Snapshot.networks`; a run that goes
+            on has its own.
         began_with: how those were trained, as `Snapshot.training`: the new snapshot says so too.
         accumulate: parts that a batch is computed in, one after the other, to save memory. Batch
             norm, minibatch deviation, the relative feature loss and what prior samples are blended
@@ -85,6 +86,9 @@ class Trainer:
         self.began_with = began_with
         saved = self._saved()
         if saved:
+            init = None
+            # Older checkpoints do not say.
+            self.began_with = saved.get("began_with", began_with)
             model_config = ModelConfig.from_dict(saved["model_config"])
             steps = train_config.steps
             train_config = replace(TrainConfig.from_dict(saved["train_config"]), steps=steps)
@@ -299,6 +303,7 @@ class Trainer:
             "seconds": self.seconds,
             "chosen": asdict(self.chosen),
             "data": self.fingerprint,
+            "began_with": self.began_with,
         }
         checkpoint.save_checkpoint(self.out / CHECKPOINT, state)
 
@@ -406,6 +411,16 @@ class Trainer:
             return torch.randn(32, size, generator=generator, device=self.device)
         u = torch.rand(32, BLENDED, generator=generator, device=self.device)
         return blend(encode_all(encoder, self.train_set[:256]), u)
+
+
+def begun(out: Path) -> dict[str, Any]:
+    """The checkpoint of the run in `out`, its tensors without values; {} if there is none.
+
+    Raises:
+        SnapshotError: it cannot be read.
+    """
+    path = Path(out) / CHECKPOINT
+    return checkpoint.load_checkpoint(path, torch.device("meta")) if path.exists() else {}
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
