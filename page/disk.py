@@ -15,8 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gradio.utils import get_upload_folder
-
+PREFIX = "face-editor-"
 KEPT = 1800  # seconds that a file stays
 EVERY = 300  # seconds between two sweeps
 
@@ -26,12 +25,12 @@ def begin() -> None:
 
     What other servers of the same user left behind is swept along.
     """
-    ours = Path(get_upload_folder()) / "face-editor"
-    ours.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(dir=ours)
+    place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+    place.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=PREFIX, dir=place)
     os.environ["GRADIO_TEMP_DIR"] = folder
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    threading.Thread(target=_sweep_for_ever, args=(ours,), daemon=True).start()
+    threading.Thread(target=_sweep_for_ever, args=(place,), daemon=True).start()
 
 
 def sweep(folder: Path, age: float = KEPT) -> None:
@@ -46,7 +45,8 @@ def sweep(folder: Path, age: float = KEPT) -> None:
                 Path(place).rmdir()
 
 
-def _sweep_for_ever(folder: Path) -> None:
+def _sweep_for_ever(place: Path) -> None:
     while True:
-        sweep(folder)
+        for folder in place.glob(f"{PREFIX}*"):
+            sweep(folder)
         time.sleep(EVERY)

@@ -7,10 +7,12 @@ import io
 import json
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -312,6 +314,24 @@ def test_old_files_are_swept_away_and_young_ones_stay(tmp_path):
     os.utime(old.parent, (0, 0))  # emptying it made it young
     disk.sweep(tmp_path)
     assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["b", "young.png"]
+
+
+def test_a_server_sweeps_what_a_killed_one_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    left = tmp_path / f"{disk.PREFIX}killed" / "photograph.png"
+    other = tmp_path / "another program's" / "file"
+    for file in (left, other):
+        file.parent.mkdir()
+        file.touch()
+        os.utime(file, (0, 0))
+    disk.begin()
+    own = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert own.parent == tmp_path and own.name.startswith(disk.PREFIX)
+    assert os.name == "nt" or own.stat().st_mode & 0o777 == 0o700
+    deadline = time.monotonic() + 10
+    while left.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left.exists() and other.exists()
 
 
 def test_models_of_one_name_can_be_told_apart():
