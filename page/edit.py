@@ -307,7 +307,8 @@ def framed(box: Any, photo: Image.Image) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     inside = 0 <= left < right < photo.width + 1 and 0 <= top < bottom < photo.height + 1
-    return (left, top, right, bottom) if inside else None
+    square = abs((right - left) - (bottom - top)) < 1  # a wide one would reach far beyond
+    return (left, top, right, bottom) if inside and square else None
 
 
 def wished(editor: Editor, positions: dict[str, float | None], hold: Any) -> Settings:

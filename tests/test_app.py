@@ -297,7 +297,7 @@ def test_only_a_square_in_the_photograph_is_a_frame():
     assert framed([10, 20.5, 110, 120.5], photo) == (10, 20.5, 110, 120.5)
     assert framed([100, 0, 300, 200], photo) == (100, 0, 300, 200)
     for box in (None, 7, [1, 2, 3], ["a"] * 4, [0, 0, float("nan"), 10], [0, 0, 40_000, 40_000],
-                [-5, 0, 50, 50], [50, 50, 50, 60], [90, 0, 10, 80]):  # fmt: skip
+                [-5, 0, 50, 50], [50, 50, 50, 60], [90, 0, 10, 80], [0, 0, 300, 20]):  # fmt: skip
         assert framed(box, photo) is None, box
 
 
