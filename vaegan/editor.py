@@ -38,6 +38,7 @@ from vaegan.view import FaceView, View
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
 Source = Image.Image | str | Path | bytes  # what a photograph may be given as
+MOST_FACES = 8  # of a photograph, that are opened
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
 
@@ -102,7 +103,7 @@ class Editor:
 
     # ------------------------------------------------------------ photographs
 
-    def detect(self, image: Image.Image | str | Path | bytes) -> list[Detection]:
+    def detect(self, image: Source) -> list[Detection]:
         """The faces in a photograph, largest first.
 
         Raises:
@@ -112,7 +113,7 @@ class Editor:
 
     def open(
         self,
-        image: Image.Image | str | Path | bytes,
+        image: Source,
         face: int = 0,
         box: tuple[float, float, float, float] | None = None,
     ) -> Face:
@@ -134,7 +135,7 @@ class Editor:
             raise FaceNotFound(f"There is no face {face + 1}: {len(found)} were found.")
         return self._encode(photo, align.similarity(found[face].landmarks))
 
-    def open_all(self, image: Image.Image | str | Path | bytes, most: int = 8) -> list[Face]:
+    def open_all(self, image: Source, most: int = MOST_FACES) -> list[Face]:
         """The faces of a photograph as `open` gives them, largest first, at most `most`.
 
         Raises:

@@ -308,8 +308,8 @@ def bundle(folder: Path, name: str) -> None:
 
 
 def _contents(folder: Path) -> dict[str, Path]:
-    """Where each of a model's files lies, or would lie: FILES → path."""
-    paths = {name: folder / name for name in FILES}
+    """Where each of a model's files lies, or would lie: FILES and DISCRIMINATOR → path."""
+    paths = {name: folder / name for name in (*FILES, DISCRIMINATOR)}
     if folder.resolve().parent == PRETRAINED:
         for name in PAIR:
             paths[name] = VECTORS / f"{folder.name}{Path(name).suffix}"
@@ -319,7 +319,6 @@ def _contents(folder: Path) -> dict[str, Path]:
 def _copy(source: Path, target: Path, training_state: bool = False) -> None:
     """Copies a model's files; what belongs to the model that was there before does not stay."""
     sources, targets = _contents(source), _contents(target)
-    sources[DISCRIMINATOR], targets[DISCRIMINATOR] = source / DISCRIMINATOR, target / DISCRIMINATOR
     for name, path in sources.items():
         if path.is_file() and (name != DISCRIMINATOR or training_state):
             with files.atomic(targets[name]) as temporary:

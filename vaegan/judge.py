@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm
 
-from vaegan import files, images
+from vaegan import data, files, images
 from vaegan.data import FaceSet
 from vaegan.directions import logistic_regression
 
@@ -99,15 +99,8 @@ class Judge:
         Raises:
             JudgeError: the packages are missing, or no attribute has faces on both sides.
         """
-        _network()
-        labelled = {part: faces.subset(part).labelled() for part in ("train", "validation", "test")}
-        kept = [
-            index
-            for index in range(len(faces.attribute_names))
-            if all(_both_sides(part.attributes[:, index]) for part in labelled.values())
-        ]
-        if not kept:
-            raise JudgeError("No attribute has labels of both kinds in every part of this set.")
+        kept = trainable(faces)
+        labelled = {part: faces.subset(part).labelled() for part in data.SPLITS}
         labels = {name: part.attributes[:, kept] for name, part in labelled.items()}
 
         # A mirrored face has the same attributes.
@@ -225,8 +218,19 @@ def balanced_accuracy(verdicts: Tensor, labels: Tensor) -> Tensor:
     return (found + spared) / 2
 
 
-def _both_sides(labels: Tensor) -> bool:
-    return bool((labels == 1).any() and (labels == -1).any())
+def trainable(faces: FaceSet) -> list[int]:
+    """The indices of the attributes that a judge can learn from the faces.
+
+    Raises:
+        JudgeError: none has labels of both kinds in every part, or the packages are missing.
+    """
+    parts = [faces.attributes[faces.split == part] for part in range(len(data.SPLITS))]
+    both = [(part == 1).any(dim=0) & (part == -1).any(dim=0) for part in parts]
+    indices = torch.stack(both).all(dim=0).nonzero().flatten().tolist()
+    if not indices:
+        raise JudgeError("No attribute has labels of both kinds in every part of this set.")
+    _network()
+    return indices
 
 
 # ---------------------------------------------------------------- the network
