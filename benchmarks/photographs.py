@@ -25,7 +25,7 @@ from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from vaegan import BadImage, Editor, FaceNotFound, Settings, align, data, images  # noqa: E402
+from vaegan import BadImage, Editor, FaceNotFound, Settings, align, images, sources  # noqa: E402
 from vaegan.face import Face  # noqa: E402
 from vaegan.judge import Judge  # noqa: E402
 
@@ -71,11 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def opened(editor: Editor, path: Path, count: int) -> list[Face]:
     """The largest faces of `count` photographs, evenly out of the whole."""
-    photos = data.read_source(path).photos
+    photos = sources.read_source(path).photos
     faces: list[Face] = []
     for photo in photos[:: max(1, len(photos) // (count + count // 4))]:
         try:
-            faces.append(editor.open(data.read(photo.container, photo.name)))
+            faces.append(editor.open(sources.read(photo.container, photo.name)))
         except (BadImage, FaceNotFound):
             continue
         if len(faces) == count:

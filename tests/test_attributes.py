@@ -7,8 +7,8 @@ import torch
 
 from vaegan import attributes, files
 from vaegan.attributes import VectorError
-from vaegan.data import CELEBA_ATTRIBUTES
 from vaegan.networks import encode_all
+from vaegan.sources import CELEBA_ATTRIBUTES
 
 
 def test_directions_add_up():

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from vaegan import align, data, files
-from vaegan.data import DataError
+from vaegan import align, data, files, sources
 from vaegan.images import RESAMPLE
+from vaegan.sources import DataError
 
 PACK = Path(__file__).parents[2] / "shared" / "faces"
 COLOURS = ("red", "lime", "blue", "white")
@@ -160,7 +160,7 @@ def test_celeba_photos_of_another_shape_are_left_out(celeba, tmp_path):
 def test_celeba_lists_that_cannot_be_understood(celeba, file, text, said):
     (celeba / file).write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=said):
-        data.read_source(celeba)
+        sources.read_source(celeba)
 
 
 def test_lfw_layout_takes_the_face_in_the_middle(tmp_path):
@@ -169,7 +169,7 @@ def test_lfw_layout_takes_the_face_in_the_middle(tmp_path):
     # The small portrait covers the centre, (400, 250), and the larger one the left.
     two_faces(large_at=(-60, 20), small_at=(345, 130)).save(folder / "Eileen_Collins_0001.png")
     portrait().save(folder / "Eileen_Collins_0002.png")
-    source = data.read_source(tmp_path / "lfw")
+    source = sources.read_source(tmp_path / "lfw")
     assert source.frame == "central"
     assert [photo.identity for photo in source.photos] == ["Eileen_Collins"] * 2
     faces = prepared([tmp_path / "lfw"], tmp_path / "set")
@@ -184,7 +184,7 @@ def test_folders_take_the_largest_face(tmp_path):
     photos.mkdir()
     two_faces(large_at=(0, 0), small_at=(500, 70)).save(photos / "a.png")
     two_faces(large_at=(350, 0), small_at=(20, 70)).save(photos / "b.png")
-    assert data.read_source(photos).frame == "largest"
+    assert sources.read_source(photos).frame == "largest"
     assert all(len(align.detect(Image.open(file))) == 2 for file in photos.iterdir())
     assert all(redness(face) < -10 for face in prepared([photos], tmp_path / "set").images)
 
@@ -199,8 +199,8 @@ def test_faces_are_aligned_to_the_frame(tmp_path):
 def test_split_by_identity():
     # The last decimal digits of their SHA-1 are 2, 8 and 9.
     names = {"a": 0, "d": 1, "f": 2}
-    assert {name: data._hashed_split(name) for name in names} == names
-    parts = np.bincount([data._hashed_split(str(number)) for number in range(5000)]) / 5000
+    assert {name: sources._hashed_split(name) for name in names} == names
+    parts = np.bincount([sources._hashed_split(str(number)) for number in range(5000)]) / 5000
     assert parts == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
 
 
@@ -209,8 +209,8 @@ def test_plain_identities_are_paths(tmp_path):
     expected = ["x/1", "y/1"]
     zipped = write_zip(folder, tmp_path / "photos.zip", "top/")
     for source in (folder, zipped):
-        assert [photo.identity for photo in data.read_source(source).photos] == expected
-    (flat,) = data.read_source(write_folder(tmp_path / "flat", ["one.png"])).photos
+        assert [photo.identity for photo in sources.read_source(source).photos] == expected
+    (flat,) = sources.read_source(write_folder(tmp_path / "flat", ["one.png"])).photos
     assert flat.identity == "one"
 
 
@@ -247,7 +247,7 @@ def test_metadata_that_cannot_be_understood(tmp_path, text, said):
     folder = write_folder(tmp_path / "photos", ["a.png"])
     (folder / "metadata.csv").write_text(text)
     with pytest.raises(DataError, match=said):
-        data.read_source(folder)
+        sources.read_source(folder)
 
 
 def test_rows_that_name_no_photograph_are_counted(tmp_path, capsys):
@@ -265,16 +265,16 @@ def test_a_table_of_other_photographs_is_refused(tmp_path):
     folder = write_folder(tmp_path / "photos", ["sub/a.png"])
     (folder / "metadata.csv").write_text("file_name,Smiling\na.png,1\nb.png,-1\n")
     with pytest.raises(DataError, match="is that of a photograph"):
-        data.read_source(folder)
+        sources.read_source(folder)
     (folder / "metadata.csv").write_text("file_name,Smiling\n")
-    assert len(data.read_source(folder).photos) == 1
+    assert len(sources.read_source(folder).photos) == 1
 
 
 def test_a_column_without_a_name_is_no_attribute(tmp_path):
     """As pandas writes one: the number of the row."""
     folder = write_folder(tmp_path / "photos", ["a.png"])
     (folder / "metadata.csv").write_text(",file_name,Smiling\n7,a.png,1\n")
-    source = data.read_source(folder)
+    source = sources.read_source(folder)
     assert source.attribute_names == ("Smiling",)
     assert source.photos[0].attributes.tolist() == [1]
 
@@ -471,10 +471,10 @@ def test_names_that_lead_out_of_a_zip_are_passed_over(tmp_path):
 
 @pytest.mark.skipif(not (PACK / "celeba.zip").exists(), reason="no face pack")
 def test_the_pack_as_described():
-    source = data.read_source(PACK / "celeba.zip")
-    assert source.attribute_names == data.CELEBA_ATTRIBUTES
+    source = sources.read_source(PACK / "celeba.zip")
+    assert source.attribute_names == sources.CELEBA_ATTRIBUTES
     assert np.bincount([photo.split for photo in source.photos]).tolist() == [7163, 873, 916]
     people = [{p.identity for p in source.photos if p.split == part} for part in range(3)]
     assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
-    lfw = data.read_source(PACK / "lfw.zip")
+    lfw = sources.read_source(PACK / "lfw.zip")
     assert lfw.frame == "central" and len(lfw.photos) == 12452

@@ -19,7 +19,7 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import close_session
 
 import train
-from vaegan import Editor, SnapshotError, VectorError, attributes, checkpoint, data, files, hub
+from vaegan import Editor, SnapshotError, VectorError, attributes, checkpoint, files, hub, sources
 from vaegan.hub import HubError, ModelNotFound
 from vaegan.trainer import Trainer
 
@@ -701,7 +701,7 @@ def test_photographs_on_the_hub_are_a_folder(server):
 
 
 def test_every_photograph_that_is_read_is_fetched_too(server):
-    kinds = [kind for each in data.EXTENSIONS for kind in (each, each.upper())]
+    kinds = [kind for each in sources.EXTENSIONS for kind in (each, each.upper())]
     photographs = {f"IMG_{number}{kind}": b"1" for number, kind in enumerate(kinds)}
     server.add("datasets/user/camera", {**photographs, "code.py": b"not wanted"})
     folder = hub.data_source("user/camera")

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"config", "losses", "images", "files", "distributed", "latents", "metrics", "tables", "ica"},
     {"prior", "networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
-    {"refine", "tuning", "video"},
+    {"refine", "sources", "tuning", "video"},
     {"models", "data", "curves", "face", "settings"},
     {"checkpoint", "view"},
     {"attributes", "judge"},

@@ -33,7 +33,7 @@ from huggingface_hub.utils import disable_progress_bars, logging
 from vaegan import attributes, checkpoint, files
 from vaegan.attributes import VectorError
 from vaegan.checkpoint import CONFIG, DISCRIMINATOR, WEIGHTS
-from vaegan.data import EXTENSIONS
+from vaegan.sources import EXTENSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, VECTORS = ROOT / "pretrained", ROOT / "attributes"
