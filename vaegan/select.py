@@ -57,7 +57,7 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 FARTHEST = 10.0
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
 # judge does not know it well enough to tell …
-SHOWN = 0.5
+SHOWN = 0.6
 # … but for these, which a face editor cannot be without:
 KEPT = (
     "Smiling",
