@@ -24,7 +24,7 @@ def difference_of_means(mu: Tensor, labels: Tensor) -> Tensor:
     """The plain definition: mean of those who have it minus mean of those who have it not."""
     has, has_not = (labels == 1).to(mu), (labels == -1).to(mu)
     means = [(side.T @ mu) / side.sum(dim=0).clamp_min(1).unsqueeze(1) for side in (has, has_not)]
-    return (means[0] - means[1]) * _both_sides(labels).to(mu).unsqueeze(1)
+    return (means[0] - means[1]) * both_sides(labels).to(mu).unsqueeze(1)
 
 
 def balanced_difference(mu: Tensor, labels: Tensor, ridge: float = 0.02) -> Tensor:
@@ -83,7 +83,7 @@ def classifier_normal(mu: Tensor, labels: Tensor, decay: float = DECAY) -> Tenso
     deviations = mu.std(dim=0).clamp_min(1e-6)
     weight, _ = logistic_regression(_standardised(mu), labels, decay)
     # The step that a standardised normal w stands for is w deviations along each latent.
-    return weight * deviations * _both_sides(labels).to(mu).unsqueeze(1)
+    return weight * deviations * both_sides(labels).to(mu).unsqueeze(1)
 
 
 def lda_normal(mu: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) -> Tensor:
@@ -116,7 +116,7 @@ def pattern(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
     """
     weight, _ = logistic_regression(_standardised(mu), labels, DECAY)
     scores = _standardised(mu) @ weight.T
-    return least_squares(mu, scores, ridge) * _both_sides(labels).to(mu).unsqueeze(1)
+    return least_squares(mu, scores, ridge) * both_sides(labels).to(mu).unsqueeze(1)
 
 
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -217,5 +217,6 @@ def _shrunk(covariance: Tensor, share: float) -> Tensor:
     return (1 - share) * covariance + share * mean * torch.eye(len(covariance)).to(covariance)
 
 
-def _both_sides(labels: Tensor) -> Tensor:
+def both_sides(labels: Tensor) -> Tensor:
+    """Which attributes some faces have and others have not: (N, A) → (A,) bool."""
     return (labels == 1).any(dim=0) & (labels == -1).any(dim=0)

