@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from vaegan import attributes, card, checkpoint, curves, data, distributed, files, hub, judge
+from vaegan.checkpoint import Snapshot
 from vaegan.config import (
     MODELS,
     PRESETS,
@@ -240,9 +241,8 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     snapshot = checkpoint.load_snapshot(folder)
     path = folder / "attributes.safetensors"
     labelled = len(faces.subset("train").labelled())
-    if snapshot.encoder is not None and labelled and not has_vectors(path, snapshot.sha256):
-        sha256 = snapshot.sha256
-        vectors = attributes.compute(snapshot.encoder, faces, sha256, "least squares")
+    if snapshot.encoder is not None and labelled and not has_vectors(path, snapshot):
+        vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256, "least squares")
         if vectors.names:  # some attribute has faces on both sides
             attributes.save(vectors, path)
     if flags.evaluate:
@@ -264,10 +264,10 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
         print(f"It is at {address}")
 
 
-def has_vectors(path: Path, sha256: str) -> bool:
+def has_vectors(path: Path, model: Snapshot) -> bool:
     """Whether there are attribute vectors of these weights, such as those of `vaegan.select`."""
     try:
-        attributes.load(path, sha256)
+        attributes.load(path, model)
     except (attributes.VectorError, files.FileError):
         return False
     return True

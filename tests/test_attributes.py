@@ -7,6 +7,7 @@ import torch
 
 from vaegan import attributes, files
 from vaegan.attributes import VectorError
+from vaegan.checkpoint import load_snapshot
 from vaegan.networks import encode_all
 from vaegan.sources import CELEBA_ATTRIBUTES
 
@@ -30,10 +31,8 @@ def test_directions_add_up():
 
 
 def test_one_unit_is_the_way_between_the_class_means(tiny_snapshot, drawn_faces):
-    from vaegan.checkpoint import load_snapshot
-
     snapshot = load_snapshot(tiny_snapshot)
-    vectors = attributes.load(tiny_snapshot / "attributes.safetensors", snapshot.sha256)
+    vectors = attributes.load(tiny_snapshot / "attributes.safetensors", snapshot)
     train = drawn_faces.subset("train")
     mu = encode_all(snapshot.encoder, train.images)
     has = train.attributes[:, 0] == 1
@@ -42,9 +41,18 @@ def test_one_unit_is_the_way_between_the_class_means(tiny_snapshot, drawn_faces)
     assert vectors.counts == ((24, 24),)
 
 
-def test_vectors_belong_to_one_model(tiny_snapshot):
+def test_vectors_belong_to_one_model(tiny_snapshot, tmp_path):
+    snapshot = load_snapshot(tiny_snapshot)
+    vectors = attributes.load(tiny_snapshot / "attributes.safetensors", snapshot)
+    other = dataclasses.replace(snapshot, sha256="0" * 64)
     with pytest.raises(VectorError, match="belong to another model"):
-        attributes.load(tiny_snapshot / "attributes.safetensors", "0" * 64)
+        attributes.load(tiny_snapshot / "attributes.safetensors", other)
+
+    longer = dataclasses.replace(vectors, vectors=torch.zeros(len(vectors.names), 9))
+    attributes.save(longer, tmp_path / "attributes.safetensors")
+    assert attributes.load(tmp_path / "attributes.safetensors").vectors.shape[1] == 9
+    with pytest.raises(VectorError, match="have another length than z"):
+        attributes.load(tmp_path / "attributes.safetensors", snapshot)
 
 
 def test_damaged_vectors_are_one_sentence(tiny_snapshot, tmp_path):
@@ -138,8 +146,6 @@ def test_the_command_says_in_one_sentence_what_is_wrong(
 
 
 def test_faces_without_labels_are_one_sentence(tiny_snapshot, drawn_faces):
-    from vaegan.checkpoint import load_snapshot
-
     unlabelled = dataclasses.replace(
         drawn_faces, attributes=torch.zeros_like(drawn_faces.attributes)
     )

@@ -59,7 +59,7 @@ def test_bundling_is_explicit_and_gives_the_model_a_name(command, elsewhere):
     assert hub.bundled() == ["mine"]
     folder, vectors = hub.locate("mine")
     snapshot = checkpoint.load_snapshot(folder)
-    assert attributes.load(vectors, snapshot.sha256).names == ("Smiling",)
+    assert attributes.load(vectors, snapshot).names == ("Smiling",)
 
 
 def test_a_finished_run_again_keeps_vectors_and_evaluation(command, elsewhere):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from vaegan import checkpoint, data, directions, files
+from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
 from vaegan.networks import Encoder, encode_all
 
@@ -222,11 +223,11 @@ def save(vectors: AttributeVectors, path: Path) -> None:
         files.write_json(path.with_suffix(".json"), described)
 
 
-def load(path: Path, model: str | None = None) -> AttributeVectors:
+def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     """Reads what `save` wrote.
 
     Args:
-        model: SHA-256 of the model that the vectors must belong to.
+        model: the one that the vectors must belong to.
 
     Raises:
         VectorError, FileError: damaged, or made for another model.
@@ -260,8 +261,10 @@ def load(path: Path, model: str | None = None) -> AttributeVectors:
     numbers = torch.cat([found.vectors.flatten(), found.units, found.units_below])
     if not torch.isfinite(numbers).all():
         raise VectorError(f"{path} is damaged: a vector is not finite.")
-    if model is not None and found.model != model:
+    if model is not None and found.model != model.sha256:
         raise VectorError(f"The attribute vectors in {path} belong to another model.")
+    if model is not None and found.vectors.shape[1:] != (model.config.latent_dim,):
+        raise VectorError(f"The vectors in {path} have another length than z.")
     return found
 
 

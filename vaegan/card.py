@@ -92,7 +92,7 @@ def _pictures(folder: Path, model: Snapshot) -> list[str]:
     _, path = hub.locate(folder)
     if not path.is_file():
         return lines
-    vectors = attributes.load(path, model.sha256)
+    vectors = attributes.load(path, model)
     edits = {name: strength for name, strength in EDITS.items() if name in vectors.names}
     edits = edits or dict.fromkeys(vectors.names[: len(EDITS)], 2)
     steps = [torch.zeros_like(z[0]), *(vectors.direction({n: float(s)}) for n, s in edits.items())]

@@ -95,9 +95,7 @@ class Editor:
         """
         folder, vectors = hub.locate(model, revision)
         snapshot = checkpoint.load_snapshot(folder)
-        found = attributes.load(vectors, snapshot.sha256) if vectors.is_file() else None
-        if found and found.vectors.shape[1] != snapshot.config.latent_dim:
-            raise VectorError(f"The vectors in {vectors} have another length than z.")
+        found = attributes.load(vectors, snapshot) if vectors.is_file() else None
         name = str(model or hub.BUNDLED)
         return cls(snapshot, found, f"{name}@{revision}" if revision else name)
 
