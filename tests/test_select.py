@@ -171,6 +171,17 @@ def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
     assert found[select.TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
+def test_counts_are_those_of_the_attributes_that_are_kept(faces):
+    some = one_sided(faces, 0, 1)
+    options = Options(faces=30, steps=0)
+    vectors, _ = select.select(Colours(), "", some, FlatJudge(), options)
+    assert vectors.names and not {*vectors.names} & {*faces.attribute_names[:2]}
+    labels = some.subset("train").labelled().attributes
+    for name, counts in zip(vectors.names, vectors.counts, strict=True):
+        column = labels[:, faces.attribute_names.index(name)].tolist()
+        assert counts == (column.count(1), column.count(-1))
+
+
 @pytest.mark.parametrize("steps", [0, 5])
 def test_one_attribute_is_enough(faces, steps):
     options = Options(faces=30, steps=steps, epochs=1)

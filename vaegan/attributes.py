@@ -165,10 +165,8 @@ def compute(
         raise VectorError("None of the training faces has a label, so there is no vector.")
     mu, labels = encode_all(encoder, train.images), train.attributes
     vectors = directions.to_class_means(directions.METHODS[method](mu, labels), mu, labels)
-    counts = [
-        (int((column == 1).sum()), int((column == -1).sum())) for column in train.attributes.T
-    ]
-    kept = [index for index, (has, has_not) in enumerate(counts) if has and has_not]
+    counts = sides(labels)
+    kept = [index for index, both in enumerate(counts) if all(both)]
     return AttributeVectors(
         names=tuple(train.attribute_names[index] for index in kept),
         vectors=vectors[kept],
@@ -179,6 +177,14 @@ def compute(
         dataset=faces.fingerprint,
         model=model,
     )
+
+
+def sides(labels: Tensor) -> list[tuple[int, int]]:
+    """For each attribute, how many faces have it and how many have it not.
+
+    labels: (N, A) with 1, -1 and 0 for unknown.
+    """
+    return [(int((column == 1).sum()), int((column == -1).sum())) for column in labels.T]
 
 
 def save(vectors: AttributeVectors, path: Path) -> None:

@@ -122,20 +122,20 @@ def select(
     train, validation = (faces.subset(part).labelled() for part in ("train", "validation"))
     if not (len(train) and len(validation)):
         raise VectorError("Vectors need labelled faces in both training and validation part.")
-    plain = attributes.compute(editor.encoder, faces, model)
-    if not plain.names:
+    counts = attributes.sides(train.attributes)
+    columns = [index for index, both in enumerate(counts) if all(both)]
+    if not columns:
         raise VectorError("No attribute has training faces on both sides.")
-    columns = [train.attribute_names.index(name) for name in plain.names]
+    names = tuple(train.attribute_names[index] for index in columns)
     mu = encode_all(editor.encoder, train.images)
     root = directions.whitener(mu, train.identity)
-    people = Labelled(train.images, mu, train.attributes[:, columns], plain.names, root)
+    people = Labelled(train.images, mu, train.attributes[:, columns], names, root)
     candidates = candidate_directions(editor, people, validation, columns, options)
     known = leakage.know(editor, critic, validation)
 
     table, rows = {}, []
-    sliders = [name for name in SLIDERS if name in plain.names and name in critic.names]
-    for name in tqdm(plain.names, desc="comparing", disable=None):
-        index = plain.names.index(name)
+    sliders = [name for name in SLIDERS if name in names and name in critic.names]
+    for index, name in enumerate(tqdm(names, desc="comparing", disable=None)):
         own = {method: found[index] for method, found in candidates.items() if found[index].any()}
         if name not in sliders:
             rows.append((own[UNMEASURED], 1.0, 1.0, UNMEASURED, None))
@@ -157,11 +157,11 @@ def select(
     if not kept:
         raise VectorError("No attribute shows well enough on validation faces to be kept.")
     chosen = AttributeVectors(
-        names=tuple(plain.names[index] for index in kept),
+        names=tuple(names[index] for index in kept),
         vectors=torch.stack([rows[index][0] for index in kept]),
         units=torch.tensor([rows[index][1] for index in kept]),
         units_below=torch.tensor([rows[index][2] for index in kept]),
-        counts=tuple(plain.counts[index] for index in kept),
+        counts=tuple(counts[columns[index]] for index in kept),
         method="for each attribute what leaks least and stays nearest on validation people",
         dataset=faces.fingerprint,
         model=model,
