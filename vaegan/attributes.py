@@ -165,14 +165,13 @@ def compute(
         raise VectorError("None of the training faces has a label, so there is no vector.")
     mu, labels = encode_all(encoder, train.images), train.attributes
     vectors = directions.to_class_means(directions.METHODS[method](mu, labels), mu, labels)
-    counts = sides(labels)
-    kept = [index for index, both in enumerate(counts) if all(both)]
+    kept = directions.both_sides(labels).nonzero().flatten().tolist()
     return AttributeVectors(
         names=tuple(train.attribute_names[index] for index in kept),
         vectors=vectors[kept],
         units=torch.ones(len(kept)),
         units_below=torch.ones(len(kept)),
-        counts=tuple(counts[index] for index in kept),
+        counts=tuple(sides(labels[:, kept])),
         method=method,
         dataset=faces.fingerprint,
         model=model,

@@ -122,8 +122,7 @@ def select(
     train, validation = (faces.subset(part).labelled() for part in ("train", "validation"))
     if not (len(train) and len(validation)):
         raise VectorError("Vectors need labelled faces in both training and validation part.")
-    counts = attributes.sides(train.attributes)
-    columns = [index for index, both in enumerate(counts) if all(both)]
+    columns = directions.both_sides(train.attributes).nonzero().flatten().tolist()
     if not columns:
         raise VectorError("No attribute has training faces on both sides.")
     names = tuple(train.attribute_names[index] for index in columns)
@@ -161,7 +160,7 @@ def select(
         vectors=torch.stack([rows[index][0] for index in kept]),
         units=torch.tensor([rows[index][1] for index in kept]),
         units_below=torch.tensor([rows[index][2] for index in kept]),
-        counts=tuple(counts[columns[index]] for index in kept),
+        counts=tuple(attributes.sides(people.labels[:, kept])),
         method="for each attribute what leaks least and stays nearest on validation people",
         dataset=faces.fingerprint,
         model=model,
