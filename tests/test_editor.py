@@ -278,7 +278,7 @@ def test_a_model_that_is_nowhere_is_one_sentence(tmp_path):
 
 def test_the_bundled_model_is_whole_and_edits(astronaut):
     editor = Editor.from_pretrained()
-    preset = PRESETS["default"][0]
+    preset = PRESETS["large"][0]
     assert dataclasses.replace(editor.config, attributes=()) == preset
     names = [attribute.name for attribute in editor.attributes]
     assert names[0] == "Smiling" and len(names) >= 16

@@ -192,6 +192,18 @@ class TrainConfig(_Config):
             raise ConfigError(f"There cannot be {self.prior_samples} prior samples per photograph.")
 
 
+LARGE_MODEL = ModelConfig(
+    encoder_widths=(48, 96, 192, 320),
+    encoder_hidden=512,
+    decoder_widths=(320, 224, 128, 96),
+    discriminator_widths=(64, 128, 256, 512),
+)
+LARGE_TRAIN = TrainConfig(
+    batch_size=128,
+    steps=17_000,
+    adversarial_weight=0.5,
+    prior="aggregate",
+)
 LARSEN_2016_MODEL = ModelConfig(
     latent_dim=128,
     eigenface_side=0,
@@ -261,6 +273,7 @@ def with_settings(
 
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "default": (ModelConfig(), TrainConfig()),
+    "large": (LARGE_MODEL, LARGE_TRAIN),  # for a GPU; of the bundled model
     "larsen2016": (LARSEN_2016_MODEL, LARSEN_2016_TRAIN),
 }
 
