@@ -315,14 +315,14 @@ def compare(
 
 
 def winner(compared: dict[str, dict[str, float] | None]) -> str:
-    """The method with the least leakage × √distance.
+    """The method with the least leakage × distance.
 
     A direction that leads far away from the faces may convince a judge, and still look like a
     trick to people, or make another person of the face; so what it saves in leakage must be worth
     its distance.
     """
     products = {
-        method: found["leakage"] * found["distance"] ** 0.5
+        method: found["leakage"] * found["distance"]
         for method, found in compared.items()
         if found is not None
     }
