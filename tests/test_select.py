@@ -124,7 +124,7 @@ def test_the_winner_leaks_little_and_stays_near():
         "hopeless": None,
     }
     assert winner(compared) == "clean"
-    assert winner(compared | {"clean": None}) == "far away"
+    assert winner(compared | {"clean": None}) == "dirty"
     assert winner({"hopeless": None}) == PLAIN
 
 
