@@ -40,8 +40,8 @@ def _colour(x: Tensor, u: Tensor) -> Tensor:
 def _translate(x: Tensor, u: Tensor) -> Tensor:
     """Moves each picture by whole pixels, at most `SHIFT` of its side; what comes in is 0.
 
-    As two products with matrices of zeros and ones: on a GPU the gradient of sampling from a grid
-    takes as long as the rest of a training step.
+    As two products with matrices of zeros and ones, which a GPU is quick at; the gradient of
+    sampling from a grid adds up pixel by pixel.
     """
     right, down = (((2 * u - 1) * SHIFT * x.shape[-1]).round()).unbind(1)
     return _shift(down, x) @ x @ _shift(right, x).mT
