@@ -43,7 +43,7 @@ def _translate(x: Tensor, u: Tensor) -> Tensor:
     As two products with matrices of zeros and ones, which a GPU is quick at; the gradient of
     sampling from a grid adds up pixel by pixel.
     """
-    right, down = (((2 * u - 1) * SHIFT * x.shape[-1]).round()).unbind(1)
+    right, down = ((2 * u - 1) * SHIFT * x.shape[-1]).round().unbind(1)
     return _shift(down, x) @ x @ _shift(right, x).mT
 
 
