@@ -7,8 +7,9 @@ the crop's size, and k between 0 and 1 for each pixel:
     result = up(E) + k · (x − up(R))
 
 k = 0 is the decoder alone, and k = 1 keeps all of the photograph's texture. Between the two, M
-decides: 0 where the edit does nothing, 1 where it changes much (see `keep`). A large change with
-k = 1 would leave ghosts: the teeth of a smile that is gone.
+decides: 0 where R and E have the same structure, whatever their colours, and 1 where it is another
+(see `keep`). So hair that turns gray keeps its strands, while a smile that is gone leaves no teeth,
+which with k = 1 would stay behind like ghosts.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DETAIL = 0.7  # the highest at which a smile that is taken away leaves no teeth behind
-CHANGE = 0.25  # a difference of this much, in [-1, 1] units, counts as wholly changed
-NOTHING = 0.02  # and one below this as none
+WINDOW = 5  # pixels of the decoder, a side: where structures are compared
+FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
+TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
 
 
@@ -67,25 +69,25 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
         ValueError: detail outside [0, 1].
     """
     size = base.x.shape[-1]
-    difference = edited - base.reconstruction
-    result = enlarge(difference, size)
+    result = enlarge(edited - base.reconstruction, size)
     if detail < 1:
         lost = torch.lerp(base.texture, base.grain, match) if match < 1 else base.grain
-        result.addcmul_(enlarge(1 - keep(difference, detail), size), lost, value=-1)
+        gone = 1 - keep(base.reconstruction, edited, detail)
+        result.addcmul_(enlarge(gone, size), lost, value=-1)
     elif detail > 1:
         raise ValueError(f"detail lies between 0 and 1, not at {detail}")
     return result
 
 
-def keep(difference: Tensor, detail: float) -> Tensor:
+def keep(reconstruction: Tensor, edited: Tensor, detail: float) -> Tensor:
     """k, the share of the photograph's texture that stays: (1, 1, R, R).
 
-    With M the blurred, normalised |difference|: 0 at detail 0, 1 − M at 0.5, and from there
+    With M, how far `structure` is from 1: 0 at detail 0, 1 − M at 0.5, and from there
     1 − (√a · M)^(1/a) with a = 2 · (1 − detail), M not capped before it is multiplied: that falls
-    only where the difference is large. 1 at 1.
+    only where the structure is quite another. 1 at 1.
 
     Args:
-        difference: E − R, (1, 3, R, R). detail: 0 to 1.
+        reconstruction, edited: R and E, (1, 3, R, R) in [-1, 1]. detail: 0 to 1.
 
     Raises:
         ValueError: detail outside [0, 1].
@@ -93,20 +95,39 @@ def keep(difference: Tensor, detail: float) -> Tensor:
     if not 0 <= detail <= 1:
         raise ValueError(f"detail lies between 0 and 1, not at {detail}")
     if detail == 1:
-        return torch.ones_like(difference[:, :1])
-    m = _changed(difference)
+        return torch.ones_like(edited[:, :1])
+    m = _mean(1 - structure(reconstruction, edited)).clamp_min(0) / TOLERANCE
     if detail <= 0.5:
         return 2 * detail * (1 - m.clamp_max(1))
     a = 2 * (1 - detail)
     return 1 - (a**0.5 * m).clamp_max(1) ** (1 / a)
 
 
-def _changed(difference: Tensor) -> Tensor:
-    """M: 0 where the edit does nothing, 1 and more where it changes much: (1, 1, R, R)."""
-    amount = difference.abs().mean(dim=1, keepdim=True)
-    blurred = F.avg_pool2d(F.pad(amount, (4,) * 4, mode="replicate"), 5, stride=1)
-    blurred = F.avg_pool2d(blurred, 5, stride=1)
-    return ((blurred - NOTHING) / (CHANGE - NOTHING)).clamp_min(0)
+def structure(x: Tensor, y: Tensor) -> Tensor:
+    """How alike two pictures are drawn, place by place: (N, 1, R, R), at most 1.
+
+    SSIM without its first factor, which compares brightness (Wang et al. 2004, eq. 13): another
+    colour costs nothing, and where both are flat there is nothing to be unlike.
+
+    x, y: (N, 3, R, R) in [-1, 1]
+    """
+    x, y = (picture.mean(dim=1, keepdim=True) for picture in (x, y))
+    mean_x, mean_y, xx, yy, xy = _mean(torch.cat([x, y, x * x, y * y, x * y], dim=1)).split(1, 1)
+    variances = (xx - mean_x.square()) + (yy - mean_y.square())
+    return (2 * (xy - mean_x * mean_y) + FLAT) / (variances + FLAT)
+
+
+def _mean(x: Tensor) -> Tensor:
+    """The mean around each pixel of (N, C, R, R), WINDOW pixels to a side; edges are repeated."""
+    weights = _windows(x.shape[-1])
+    return weights @ x @ weights.T
+
+
+@lru_cache(maxsize=32)
+def _windows(size: int) -> Tensor:
+    """(size, size), each row adding up to 1."""
+    places = torch.arange(size)[:, None] + torch.arange(WINDOW) - WINDOW // 2
+    return F.one_hot(places.clamp(0, size - 1), size).float().mean(dim=1)
 
 
 def _blur(x: Tensor, deviation: float) -> Tensor:

@@ -208,8 +208,8 @@ class Editor:
 
         Args:
             detail: None: the decoder's picture at the model's resolution. 0 to 1: at the size of
-                the aligned crop, from the decoder's picture (0) over the photograph where the edit
-                does nothing (0.5) to all of the photograph's texture (1).
+                the aligned crop, from the decoder's picture (0) over the photograph's texture where
+                the edit draws nothing anew (0.5) to all of it (1).
             paste: the whole photograph at its own size, with the face edited in it; detail is
                 `blend.DETAIL` unless given.
             hold: attributes to leave alone, see `AttributeVectors.direction`.
