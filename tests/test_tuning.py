@@ -34,6 +34,11 @@ def test_the_classifier_learns_what_the_labels_say_and_ignores_the_unknown():
     assert (found == truth).float().mean(dim=0).min() > 0.9
 
 
+def everywhere(*colour: float) -> Tensor:
+    """The tint of an attribute that shows all over the picture."""
+    return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, tuning.CELLS, tuning.CELLS)
+
+
 def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     z = colours(400)
     seen = z / z.std(dim=0)
@@ -41,7 +46,7 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     faces = tuning.Faces(pixels, z, pixels, seen, seen)
     # Red is wanted, green must stay; the start moves both. Nobody asks for blue.
     others = torch.tensor([[0.0, 1.0, 0.0]])
-    nowhere = torch.zeros(1, tuning.CELLS, tuning.CELLS)
+    red = everywhere(1.0, 0.0, 0.0)
     found = tuning.tune(
         torch.tensor([[0.3, 0.3, 0.0]]),
         flat,
@@ -50,16 +55,16 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
         deviations(z),
         torch.tensor([0]),
         others,
-        nowhere,
+        red,
         goal=0.9,
         steps=300,
     )[0]
-    red = z[z[:, 0] < 0, 0]
-    assert ((red + found[0]) > 0).float().mean() > 0.75
+    lacking = z[z[:, 0] < 0, 0]
+    assert ((lacking + found[0]) > 0).float().mean() > 0.75
     assert abs(found[1]) < 0.1 * found[0]
     again = tuning.tune(
         torch.tensor([[0.3, 0.3, 0.0]]), flat, lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
-        faces, deviations(z), torch.tensor([0]), others, nowhere, goal=0.9, steps=300,
+        faces, deviations(z), torch.tensor([0]), others, red, goal=0.9, steps=300,
     )[0]  # fmt: skip
     assert torch.equal(found, again)
 
@@ -69,25 +74,37 @@ def halves(z: Tensor) -> Tensor:
     return z[:, None, :2].repeat_interleave(SIDE // 2, dim=2)[..., None].expand(-1, 3, -1, SIDE)
 
 
-def test_where_an_attribute_does_not_show_is_found_in_the_pictures():
+def test_what_tells_an_attribute_is_found_in_the_pictures():
     z = colours(400)
     labels = torch.where(z[:, :2] > 0, 1, -1).to(torch.int8)
-    found = tuning.elsewhere(images.to_uint8(halves(z)), labels)
-    above, below = found[:, : tuning.CELLS // 2], found[:, tuning.CELLS // 2 :]
-    assert above[0].max() == 0 and below[1].max() == 0
-    assert below[0].min() > 0.7 and above[1].min() > 0.7
+    found = tuning.tints(images.to_uint8(halves(z)), labels)
+    above, below = found[:, :, : tuning.CELLS // 2], found[:, :, tuning.CELLS // 2 :]
+    grey = torch.full_like(above[0], 3**-0.5)  # of length 1, brighter and not darker
+    torch.testing.assert_close(above[0], grey, rtol=0, atol=0.01)
+    torch.testing.assert_close(below[1], grey, rtol=0, atol=0.01)
+    for alike in (below[0], above[1]):
+        assert alike.norm(dim=0).square().max() < 0.3
 
 
-def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays():
+def test_along_its_tint_an_edit_is_not_odd():
+    red = everywhere(1.0, 0.0, 0.0)
+    assert not tuning.odd(-0.4 * red, red).any()
+    torch.testing.assert_close(tuning.odd(everywhere(0.4, 0.3, 0.0), red), torch.tensor([0.1]))
+    torch.testing.assert_close(tuning.odd(0.4 * red, 0 * red), torch.tensor([0.4 / 3]))
+    torch.testing.assert_close(tuning.odd(0.4 * red, 0.5**0.5 * red), torch.tensor([0.2 / 3]))
+
+
+def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays(monkeypatch):
     z = colours(400)
     pixels = images.to_uint8(halves(z))
     seen = z / z.std(dim=0)
     faces = tuning.Faces(pixels, z, pixels, seen, seen)
-    below = torch.zeros(1, tuning.CELLS, tuning.CELLS)
-    below[:, tuning.CELLS // 2 :] = 1
+    above = everywhere(*[3**-0.5] * 3).clone()
+    above[:, :, tuning.CELLS // 2 :] = 0
     moved = {}
-    for name, places in (("free", torch.zeros_like(below)), ("held", below)):
-        moved[name] = tuning.tune(
+    for weight in (0.0, tuning.ODD):
+        monkeypatch.setattr(tuning, "ODD", weight)
+        moved[weight > 0] = tuning.tune(
             torch.tensor([[0.3, 0.3, 0.0]]),
             halves,
             lambda x: x[:, :, 0].mean(dim=(1, 2))[:, None] / z.std(dim=0),
@@ -95,15 +112,40 @@ def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays():
             deviations(z),
             torch.tensor([0]),
             torch.zeros(1, 3),
-            places,
+            above,
             steps=300,
         )[0]
-    red = z[z[:, 0] < 0, 0]
-    assert ((red + moved["held"][0]) > 0).float().mean() > 0.75
-    assert abs(moved["held"][1]) < 0.5 * abs(moved["free"][1])
+    lacking = z[z[:, 0] < 0, 0]
+    assert ((lacking + moved[True][0]) > 0).float().mean() > 0.75
+    assert abs(moved[True][1]) < 0.5 * abs(moved[False][1])
 
 
-def test_of_two_ways_the_one_that_people_themselves_go_is_taken():
+def test_a_direction_takes_no_colour_that_photographs_do_not_have(monkeypatch):
+    z = colours(400)
+    pixels = images.to_uint8(flat(z))
+    # Red or blue will convince, but those who have it are red.
+    sum_of_both = z[:, [0, 2]].sum(dim=1, keepdim=True)
+    faces = tuning.Faces(pixels, z, pixels, sum_of_both, sum_of_both)
+    moved = {}
+    for weight in (0.0, tuning.ODD):
+        monkeypatch.setattr(tuning, "ODD", weight)
+        moved[weight > 0] = tuning.tune(
+            torch.tensor([[0.3, 0.0, 0.3]]),
+            flat,
+            lambda x: x.mean(dim=(2, 3))[:, [0, 2]].sum(dim=1, keepdim=True),
+            faces,
+            deviations(z),
+            torch.tensor([0]),
+            torch.zeros(1, 1),
+            everywhere(1.0, 0.0, 0.0),
+            steps=300,
+        )[0]
+    assert moved[False][2] > 0.5 * moved[False][0]
+    assert abs(moved[True][2]) < 0.4 * moved[True][0]
+
+
+def test_of_two_ways_the_one_that_people_themselves_go_is_taken(monkeypatch):
+    monkeypatch.setattr(tuning, "ODD", 0.0)
     z = colours(400)
     pixels = images.to_uint8(flat(z))
     # Red or green will do, and by deviations that are alike both would come in equal parts. One
@@ -118,7 +160,7 @@ def test_of_two_ways_the_one_that_people_themselves_go_is_taken():
         torch.diag(torch.tensor([0.1, 0.3, 0.3])),
         torch.tensor([0]),
         torch.zeros(1, 1),
-        torch.zeros(1, tuning.CELLS, tuning.CELLS),
+        everywhere(0.0, 0.0, 0.0),
         steps=300,
     )[0]
     dark = z[brightness[:, 0] < 0, :2].sum(dim=1)

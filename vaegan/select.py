@@ -279,7 +279,7 @@ def _tuned(
         people.root,
         targets,
         others,
-        tuning.elsewhere(people.pixels, labels)[targets],
+        tuning.tints(people.pixels, labels)[targets],
         steps=options.steps,
         seed=options.seed,
     )

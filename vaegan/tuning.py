@@ -3,8 +3,8 @@
 Directions that are read off the latents alone assume that the decoder is linear. It is not, so a
 direction may show more of a bystander than the latents said. Here a small classifier on pixels,
 trained on the labelled training people alone, looks at the decoded edits, and gradient descent
-moves each direction until the target shows and the others stay as they were, and so do the colours
-where labelled photographs with and without the target look alike. The judge of `vaegan.judge` takes
+moves each direction until the target shows and the others stay as they were, in no other colours
+than tell labelled photographs with the target from those without. The judge of `vaegan.judge` takes
 no part in it, so that its verdict stays independent.
 """
 
@@ -30,8 +30,8 @@ IMPATIENCE = 0.1  # how fast a target that falls short gains weight
 # Weight of a direction's squared length, in deviations between one person's photographs. With less,
 # it leaves the faces behind and finds what convinces classifiers alone (docs/experiments.md).
 SHORT = 0.02
-CELLS = 16  # a side: how coarsely it is looked at where an edit shows
-PLACE = 8.0  # weight of an edit's colours where photographs with and without it look alike
+CELLS = 16  # a side: how coarsely it is looked at what an edit paints
+ODD = 24.0  # weight of an edit's changes of colour that photographs do not show
 
 
 class PixelClassifier(nn.Module):
@@ -97,21 +97,28 @@ def _disturbed(x: Tensor, step: int) -> Tensor:
     return x.roll((down, right), dims=(2, 3))
 
 
-def elsewhere(pixels: Tensor, labels: Tensor) -> Tensor:
-    """Where faces that have an attribute look like those that have it not: (A, CELLS, CELLS).
+def tints(pixels: Tensor, labels: Tensor) -> Tensor:
+    """Which colours, and where, tell faces with an attribute from others: (A, 3, CELLS, CELLS).
 
-    From 1, where their colours are the same, to 0, where these differ half as much as they do
-    anywhere, or more; differences are least squares on all labels, and the same in the mirror.
+    Directions in colour; squared, each is as long as what an edit may change along it: from 0,
+    where faces look alike, to 1, where they differ half as much as they do anywhere, or more.
+    Differences are least squares on all labels, and the same in the mirror.
 
     Args:
         pixels: (N, 3, R, R) uint8. labels: (N, A): 1, -1, 0 for unknown.
     """
     cells = torch.cat([_cells(images.to_float(part)) for part in pixels.split(1024)])
-    slopes = least_squares(cells.flatten(1), labels)
-    differences = slopes.view(-1, *cells.shape[1:]).norm(dim=1)
-    differences = (differences + differences.flip(-1)) / 2
-    most = differences.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
-    return (1 - 2 * differences / most).clamp_min(0)
+    slopes = least_squares(cells.flatten(1), labels).view(-1, *cells.shape[1:])
+    slopes = (slopes + slopes.flip(-1)) / 2
+    lengths = slopes.norm(dim=1, keepdim=True).clamp_min(1e-6)
+    most = lengths.amax(dim=(2, 3), keepdim=True)
+    return slopes / lengths * (2 * lengths / most).clamp_max(1).sqrt()
+
+
+def odd(change: Tensor, tint: Tensor) -> Tensor:
+    """What an edit changes that is not along its `tints`: both (N, 3, CELLS, CELLS), → (N,)."""
+    along = (change * tint).sum(dim=1, keepdim=True) * tint
+    return (change - along).abs().mean(dim=(1, 2, 3))
 
 
 def _cells(x: Tensor) -> Tensor:
@@ -141,7 +148,7 @@ def tune(
     root: Tensor,
     targets: Tensor,
     bystanders: Tensor,
-    places: Tensor,
+    tint: Tensor,
     goal: float = 0.9,
     steps: int = 500,
     rate: float = 0.03,
@@ -158,6 +165,7 @@ def tune(
         decode, see: z → x → scores in deviations from the threshold, both differentiable.
         root: (D, D), as `directions.whitener` gives it.
         targets: (T,), columns of the scores. bystanders: (T, A), weights of the scores to keep.
+        tint: (T, 3, CELLS, CELLS), as `tints` gives it.
 
     Returns:
         (T, D): z + direction shows the target.
@@ -188,7 +196,7 @@ def tune(
         laid = over.view(-1, 1, 1, 1)
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
-        painted = (_cells(x - r).abs().mean(dim=1) * places[index]).mean(dim=(1, 2))
+        strange = odd(_cells(x - r), tint[index])
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
@@ -197,7 +205,7 @@ def tune(
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
         leaked = ((turned + CALM * moved) * shares[index]).sum(dim=1)
-        loss = (urgency.exp()[index] * missing + 4 * leaked + PLACE * painted).mean()
+        loss = (urgency.exp()[index] * missing + 4 * leaked + ODD * strange).mean()
         optimizer.zero_grad()
         (loss + SHORT * white.square().sum(dim=1).mean()).backward()
         optimizer.step()
