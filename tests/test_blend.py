@@ -28,7 +28,7 @@ def edit() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def stripes() -> torch.Tensor:
-    """(1, 3, 16, 16), one row at 0.5, one at -0.5; around each pixel the variance is 0.96 · 0.5²."""
+    """(1, 3, 16, 16), one row at 0.5, one at -0.5: a variance of 0.24 around each pixel."""
     return 0.5 * (1 - 2 * (torch.arange(16) % 2)).view(1, 1, 16, 1).expand(1, 3, 16, 16)
 
 
@@ -66,7 +66,7 @@ def test_without_an_edit_nothing_changes(edit, detail):
     ids=["the same", "half the contrast", "flat", "upside down"],
 )
 def test_structure_of_stripes(y, covariance, variances):
-    variance = 0.96 * 0.5**2
+    variance = 0.24
     expected = (2 * covariance * variance + blend.FLAT) / (variances * variance + blend.FLAT)
     inside = structure(stripes(), y * stripes() + 0.3)[..., 2:-2, 2:-2]
     torch.testing.assert_close(inside, torch.full_like(inside, expected), rtol=0, atol=1e-4)
