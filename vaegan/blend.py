@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaegan.metrics import moments
+
 DETAIL = 0.7  # the highest at which a smile that is taken away leaves no teeth behind
 WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
@@ -112,9 +114,8 @@ def structure(x: Tensor, y: Tensor) -> Tensor:
     x, y: (N, 3, R, R) in [-1, 1]
     """
     x, y = (picture.mean(dim=1, keepdim=True) for picture in (x, y))
-    mean_x, mean_y, xx, yy, xy = _mean(torch.cat([x, y, x * x, y * y, x * y], dim=1)).split(1, 1)
-    variances = (xx - mean_x.square()) + (yy - mean_y.square())
-    return (2 * (xy - mean_x * mean_y) + FLAT) / (variances + FLAT)
+    *_, variances, covariance = moments(x, y, _mean)
+    return (2 * covariance + FLAT) / (variances + FLAT)
 
 
 def _mean(x: Tensor) -> Tensor:

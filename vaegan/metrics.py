@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -95,13 +97,21 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
         return flat.view(*picture.shape[:2], *flat.shape[2:])
 
     x, y = ((picture.double() + 1) / 2 for picture in (x, y))
-    mean_x, mean_y = smooth(x), smooth(y)
-    variance_x, variance_y = smooth(x * x) - mean_x**2, smooth(y * y) - mean_y**2
-    covariance = smooth(x * y) - mean_x * mean_y
+    mean_x, mean_y, variances, covariance = moments(x, y, smooth)
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    structure = (2 * covariance + c2) / (variances + c2)
     return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+def moments(x: Tensor, y: Tensor, smooth: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """Around each pixel: the means of x and of y, the sum of their variances, their covariance.
+
+    x, y: (N, C, H, W). smooth: the weighted mean around each pixel, of any number of channels.
+    """
+    mean_x, mean_y, xx, yy, xy = smooth(torch.cat([x, y, x * x, y * y, x * y], dim=1)).chunk(5, 1)
+    variances = (xx - mean_x.square()) + (yy - mean_y.square())
+    return mean_x, mean_y, variances, xy - mean_x * mean_y
 
 
 # ---------------------------------------------------------------- verdicts
