@@ -350,8 +350,14 @@ def test_a_slider_tells_what_it_was_measured_to_do():
         "At 2 it shows on 93% of faces and turns over 6% of what else there is, "
         "most often Makeup (20%)."
     )
-    unread = Attribute("Young", "Young", "Age", measured={**measured, "judged": False, "moves": {}})
-    assert hint(unread) == "At 2 it turns over 6% of what else there is."
+    below = {"judged": True, "effect": 0.8, "leakage": 0.04, "moves": {}}
+    both = Attribute("Smiling", "Smiling", "Expression", measured={**measured, "below": below})
+    gone = " At −2 it is gone from 80% of faces that had it and turns over 4%."
+    assert hint(both) == hint(smile) + gone
+    unread = {**measured, "judged": False, "moves": {}, "below": below | {"judged": False}}
+    assert hint(Attribute("Young", "Young", "Age", measured=unread)) == (
+        "At 2 it turns over 6% of what else there is. At −2 it turns over 4%."
+    )
 
 
 def test_whatever_opens_a_face_stops_a_refinement(page):

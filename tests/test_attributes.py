@@ -16,6 +16,7 @@ def test_directions_add_up():
     vectors = attributes.AttributeVectors(
         names=("Smiling", "Male"),
         vectors=torch.tensor([[1.0, 0.0], [0.0, 10.0]]),
+        below=torch.tensor([[1.0, 4.0], [0.0, 10.0]]),
         units=torch.tensor([1.0, 0.5]),
         units_below=torch.tensor([0.25, 0.1]),
         counts=((1, 1), (1, 1)),
@@ -25,6 +26,7 @@ def test_directions_add_up():
     )
     assert vectors.direction({"Smiling": 2, "Male": 1}).tolist() == [2.0, 5.0]
     assert vectors.direction({"Smiling": 2, "Male": -1}).tolist() == [2.0, -1.0]
+    assert vectors.direction({"Smiling": -2}).tolist() == [-0.5, -2.0]
     assert vectors.direction({}).tolist() == [0.0, 0.0]
     with pytest.raises(VectorError, match="no attribute 'Tall'"):
         vectors.direction({"Tall": 1})
@@ -48,11 +50,24 @@ def test_vectors_belong_to_one_model(tiny_snapshot, tmp_path):
     with pytest.raises(VectorError, match="belong to another model"):
         attributes.load(tiny_snapshot / "attributes.safetensors", other)
 
-    longer = dataclasses.replace(vectors, vectors=torch.zeros(len(vectors.names), 9))
+    nine = torch.zeros(len(vectors.names), 9)
+    longer = dataclasses.replace(vectors, vectors=nine, below=nine)
     attributes.save(longer, tmp_path / "attributes.safetensors")
     assert attributes.load(tmp_path / "attributes.safetensors").vectors.shape[1] == 9
     with pytest.raises(VectorError, match="have another length than z"):
         attributes.load(tmp_path / "attributes.safetensors", snapshot)
+
+
+def test_vectors_of_one_end_go_back_as_they_came(tiny_snapshot, tmp_path):
+    path = tmp_path / "attributes.safetensors"
+    now = attributes.load(tiny_snapshot / "attributes.safetensors")
+    attributes.save(dataclasses.replace(now, below=2 * now.below), path)
+    assert torch.equal(attributes.load(path).below, 2 * now.vectors)
+    described = files.read_json(path.with_suffix(".json"))
+    files.write_json(path.with_suffix(".json"), described | {"format": attributes.ONE_END})
+    files.save_tensors(path, dict(zip(now.names, now.vectors, strict=True)))
+    before = attributes.load(path)
+    assert torch.equal(before.vectors, now.vectors) and torch.equal(before.below, now.vectors)
 
 
 def test_damaged_vectors_are_one_sentence(tiny_snapshot, tmp_path):
@@ -82,6 +97,9 @@ MEASURED = {"effect": 0.9, "leakage": 0.1, "judged": True, "moves": {"Male": 0.2
         ({"measured": None}, True),
         ({"measured": MEASURED}, True),
         ({"measured": MEASURED | {"judged": False, "moves": {}}}, True),
+        ({"measured": MEASURED | {"below": MEASURED}}, True),
+        ({"measured": MEASURED | {"below": None}}, True),
+        ({"measured": MEASURED | {"below": {"effect": 0.9}}}, False),
         ({"measured": {}}, False),
         ({"measured": 3}, False),
         ({"measured": "much"}, False),

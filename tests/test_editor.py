@@ -158,6 +158,7 @@ def test_held_attributes_stay_where_they_are():
     vectors = AttributeVectors(
         names=("Smiling", "Male", "Young"),
         vectors=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]),
+        below=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [6.0, 0.0, 3.0]]),
         units=torch.tensor([1.0, 1.0, 0.5]),
         units_below=torch.ones(3),
         counts=((1, 1),) * 3,
@@ -168,10 +169,12 @@ def test_held_attributes_stay_where_they_are():
     close = torch.testing.assert_close
     close(vectors.direction({"Smiling": 2.0}), torch.tensor([2.0, 4.0, 1.0]))
     close(vectors.direction({"Smiling": 2.0}, ["Male"]), torch.tensor([0.0, 4.0, 1.0]))
-    # Held vectors may say the same twice; an attribute does not hold itself.
-    close(vectors.direction({"Smiling": 2.0}, ["Male", "Young"]), torch.tensor([0.0, 4.0, 1.0]))
+    # Held vectors may say the same twice, and are held at both ends.
+    close(vectors.direction({"Smiling": 2.0}, ["Male", "Young"]), torch.tensor([0.0, 4.0, 0.0]))
+    # An attribute does not hold itself.
     close(vectors.direction({"Male": 1.0}, ["Male"]), torch.tensor([3.0, 0.0, 0.0]))
     close(vectors.direction({"Young": 1.0}, ["Male"]), torch.zeros(3))
+    close(vectors.direction({"Young": -1.0}, ["Male"]), torch.tensor([0.0, 0.0, -3.0]))
     with pytest.raises(VectorError, match="no attribute 'Tall'"):
         vectors.direction({"Smiling": 1.0}, ["Tall"])
 

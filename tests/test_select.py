@@ -66,7 +66,7 @@ def test_what_goes_along_in_training_is_not_dragged_along(selected):
 def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
     vectors, _ = selected
     assert ((vectors.units > 0) & (vectors.units <= 1)).all()
-    assert ((vectors.units_below > 0) & (vectors.units_below <= vectors.units)).all()
+    assert ((vectors.units_below > 0) & (vectors.units_below <= 1)).all()
     smiling = vectors.measured[vectors.names.index("Smiling")]
     assert smiling["effect"] == pytest.approx(select.AIM, abs=0.06)
     assert set(smiling["moves"]) <= {"Male", "Young"}
@@ -98,12 +98,25 @@ def test_what_takes_an_attribute_away_is_asked_of_faces_that_have_it(faces):
     assert needed == pytest.approx(float(10 * having.quantile(select.AIM)), rel=0.03)
 
 
-def test_units_below_only_shrink():
+def test_units_only_shrink():
     vector, root = torch.tensor([0.0, 1.0]), torch.eye(2)
-    for below, expected in ((0.5, 0.05), (None, 0.2), (4.0, 0.2)):
-        row, unit, unit_below = select._in_units(vector, 2.0, below, root)
+    for strength, expected in ((0.5, 0.05), (None, 0.3), (40.0, 1.0)):
+        row, unit = select._in_units(vector, strength, root, otherwise=0.3)
         assert row.tolist() == [0.0, select.FARTHEST / select.STRENGTH]
-        assert (unit, unit_below) == pytest.approx((0.2, expected))
+        assert unit == pytest.approx(expected)
+
+
+def test_below_zero_two_units_take_it_away_and_little_else(selected):
+    vectors, _ = selected
+    row = vectors.names.index("Smiling")
+    gone = vectors.measured[row]["below"]
+    assert gone["strength"] == -select.STRENGTH
+    assert gone["effect"] == pytest.approx(select.AIM, abs=0.06)
+    assert gone["leakage"] < 0.05
+    assert gone["method"] == winner(gone["compared"])
+    step = vectors.direction({"Smiling": -2.0})
+    # The difference of means drags along 0.44 of green for each red.
+    assert step[0] < 0 and abs(step[1]) < 0.22 * abs(step[0])
 
 
 def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
@@ -112,6 +125,8 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
     again = attributes.load(tmp_path / "a.safetensors")
     assert again.methods == vectors.methods
     assert again.measured == vectors.measured
+    for part in ("vectors", "below"):
+        assert torch.equal(getattr(again, part), getattr(vectors, part))
     torch.testing.assert_close(again.units, vectors.units, atol=1e-4, rtol=0)
     torch.testing.assert_close(again.units_below, vectors.units_below, atol=1e-4, rtol=0)
 
@@ -126,6 +141,7 @@ def test_the_winner_leaks_little_and_stays_near():
     assert winner(compared) == "clean"
     assert winner(compared | {"clean": None}) == "dirty"
     assert winner({"hopeless": None}) == PLAIN
+    assert winner({"hopeless": None}, otherwise="hopeless") == "hopeless"
 
 
 def test_doing_nothing_does_not_pay():
@@ -167,7 +183,7 @@ def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
     columns = [0, 2, 3]
     names = tuple(faces.attribute_names[column] for column in columns)
     people = select.Labelled(part.images, mu, part.attributes[:, columns], names, root)
-    found = select.candidate_directions(Trained(), people, part, columns, Options(steps=0))
+    found, _ = select.candidate_directions(Trained(), people, part, columns, Options(steps=0))
     assert found[select.TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 

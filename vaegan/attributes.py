@@ -6,7 +6,9 @@ The plain definition (Larsen et al. 2016, section 4.1; Radford et al. 2016): the
 the faces that have an attribute minus the mean latent of those that do not, latents being the
 encoder's mean mu. A slider at s adds s · unit · vector; with a unit of 1, as here, 1 is the way
 from the one class mean to the other, for every attribute. `vaegan.directions` has other methods,
-and `vaegan.select` finds the one that changes least beside what it should, and its units.
+and `vaegan.select` finds the one that changes least beside what it should, and its units. What
+takes an attribute away need not be what gives it, backwards, so below 0 a slider has a vector of
+its own.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
 from vaegan.networks import Encoder, encode_all
 
-FORMAT = 1
+FORMAT = 2
+ONE_END = 1  # an earlier format, whose sliders have one vector for both ends
 LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
 
 
@@ -82,22 +85,24 @@ def offered(names: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class AttributeVectors:
-    """One vector for each attribute, for one model.
+    """Two vectors for each attribute, for one model.
 
     names: (A,) CelebA's keys
-    vectors: (A, latent_dim) in raw mu units
-    units, units_below: (A,) in (0, 1]: a slider at s adds s · unit · vector, above and below 0
+    vectors, below: (A, latent_dim) in raw mu units, both towards having it: what a slider goes
+        along above 0, and below
+    units, units_below: (A,) in (0, 1]: a slider at s adds s · unit · vector
     counts: for each attribute, training faces that have it and that have it not
     method: how they were computed
     methods: the same for each attribute, where it differs; or empty
-    measured: for each attribute what it did at +2 to validation people (see `vaegan.select`), or
-        None; or empty
+    measured: for each attribute what it did at +2 and −2 to validation people (`vaegan.select`),
+        or None; or empty
     dataset: fingerprint of the prepared set
     model: SHA-256 of the `model.safetensors` they belong to
     """
 
     names: tuple[str, ...]
     vectors: Tensor
+    below: Tensor
     units: Tensor
     units_below: Tensor
     counts: tuple[tuple[int, int], ...]
@@ -112,9 +117,9 @@ class AttributeVectors:
 
         Conditional editing (Shen et al. 2020, "Interpreting the latent space of GANs for semantic
         face editing", section 2.2): each vector v gives up what it shares with the held vectors.
-        With those as the rows of H, that is v − Hᵀ (H Hᵀ)⁺ H v, orthogonal to every one of them,
-        so the edit moves nobody along a held direction. An attribute that is both set and held is
-        moved, and the others are not in its way.
+        With those, of both ends, as the rows of H, that is v − Hᵀ (H Hᵀ)⁺ H v, orthogonal to every
+        one of them, so the edit moves nobody along a held direction. An attribute that is both set
+        and held is moved, and the others are not in its way.
 
         Args:
             hold: attributes to leave alone while others change.
@@ -124,9 +129,14 @@ class AttributeVectors:
         """
         total = torch.zeros(self.vectors.shape[1])
         for name, strength in settings.items():
-            vector = self.without(self._vector(name), [other for other in hold if other != name])
-            units = self.units if strength > 0 else self.units_below
-            total = total + strength * units[self.names.index(name)] * vector
+            row = self._row(name)
+            vector, unit = (
+                (self.vectors[row], self.units[row])
+                if strength > 0
+                else (self.below[row], self.units_below[row])
+            )
+            vector = self.without(vector, [other for other in hold if other != name])
+            total = total + strength * unit * vector
         return total
 
     def without(self, vector: Tensor, held: Sequence[str]) -> Tensor:
@@ -137,14 +147,15 @@ class AttributeVectors:
         """
         if not held:
             return vector
-        basis = torch.stack([self._vector(name) for name in held])
+        rows = [self._row(name) for name in held]
+        basis = torch.cat([self.vectors[rows], self.below[rows]])
         gram = torch.linalg.pinv(basis @ basis.T, hermitian=True)
         return vector - basis.T @ (gram @ (basis @ vector))
 
-    def _vector(self, name: str) -> Tensor:
+    def _row(self, name: str) -> int:
         if name not in self.names:
             raise VectorError(f"This model has no attribute {name!r}.")
-        return self.vectors[self.names.index(name)]
+        return self.names.index(name)
 
 
 def compute(
@@ -169,6 +180,7 @@ def compute(
     return AttributeVectors(
         names=tuple(train.attribute_names[index] for index in kept),
         vectors=vectors[kept],
+        below=vectors[kept],
         units=torch.ones(len(kept)),
         units_below=torch.ones(len(kept)),
         counts=tuple(sides(labels[:, kept])),
@@ -187,14 +199,15 @@ def sides(labels: Tensor) -> list[tuple[int, int]]:
 
 
 def save(vectors: AttributeVectors, path: Path) -> None:
-    """Writes `path` (.safetensors: one tensor an attribute) and the .json beside it.
+    """Writes `path` (.safetensors: for each attribute both vectors) and the .json beside it.
 
     Raises:
         FileError: the path has another ending, or JSON cannot hold what was measured; whatever
             vectors were there before stay.
     """
     path = files.tensors_path(path)
-    tensors = {name: row for name, row in zip(vectors.names, vectors.vectors, strict=True)}
+    ends = torch.stack([vectors.vectors, vectors.below], dim=1)  # (A, 2, latent_dim)
+    tensors = dict(zip(vectors.names, ends, strict=True))
     rows = [
         {
             "name": name,
@@ -240,13 +253,15 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     described = files.read_json(path.with_suffix(".json"))
     tensors, _ = files.load_tensors(path)
     try:
-        if described["format"] != FORMAT:
+        if described["format"] not in (ONE_END, FORMAT):
             raise VectorError(f"{path} has a format that this program does not read.")
         rows: list[dict[str, Any]] = described["attributes"]
         names = tuple(row["name"] for row in rows)
+        ends = torch.stack([tensors[name].float().expand(2, -1) for name in names])
         found = AttributeVectors(
             names=names,
-            vectors=torch.stack([tensors[name] for name in names]).float(),
+            vectors=ends[:, 0],
+            below=ends[:, 1],
             units=torch.tensor([float(row["unit"]) for row in rows]),
             units_below=torch.tensor([float(row["unit_below"]) for row in rows]),
             counts=tuple((int(row["positives"]), int(row["negatives"])) for row in rows),
@@ -263,8 +278,7 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     for part in (found.methods, found.measured):
         if len(part) not in (0, len(names)):
             raise VectorError(f"{path} does not hold attribute vectors.")
-    numbers = torch.cat([found.vectors.flatten(), found.units, found.units_below])
-    if not torch.isfinite(numbers).all():
+    if not all(torch.isfinite(part).all() for part in (ends, found.units, found.units_below)):
         raise VectorError(f"{path} is damaged: a vector is not finite.")
     if model is not None and found.model != model.sha256:
         raise VectorError(f"The attribute vectors in {path} belong to another model.")
@@ -286,6 +300,7 @@ def _measured(value: Any) -> dict[str, Any] | None:
     shares = (value["effect"], value["leakage"], value["judged"], *value["moves"].values())
     if not all(isinstance(share, int | float) for share in shares):  # bool is an int
         raise TypeError("not a measurement")
+    _measured(value.get("below"))
     return value
 
 

@@ -51,7 +51,8 @@ class Attribute:
     """A slider. `name` is CelebA's key; `low` and `high` are in slider units.
 
     measured: what it did at +2 to people it had not seen, if that is known (`vaegan.select`):
-        `effect` and `leakage`, shares; `moves`, {other attribute: share that it turned over}
+        `effect` and `leakage`, shares; `moves`, {other attribute: share that it turned over};
+        `below`, the same of −2, if that was measured
     """
 
     name: str

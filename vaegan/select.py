@@ -6,8 +6,8 @@ For each attribute, directions of all methods (`vaegan.directions`, and those tu
 decoder, `vaegan.tuning`) are brought to the same effect on validation people, where the judge
 counts what else they change (`vaegan.leakage`). The winner leaks little and stays near the faces,
 and is written with what it did at +2. A slider's unit is so long that +2 has the same effect
-everywhere, but never leads farther than FARTHEST; below 0 it is shorter where less takes the
-attribute away. Test people take no part.
+everywhere, but never leads farther than FARTHEST. Below 0 it goes the same way back, or along a
+direction that was tuned to take the attribute away, whichever wins there. Test people take no part.
 """
 
 from __future__ import annotations
@@ -47,11 +47,12 @@ TRAINED = "learned in training"
 TUNED = "tuned through the decoder"
 CONDITIONED = "difference of means, conditioned"
 PLAIN = "difference of means"
+BACKWARDS = "as above 0, backwards"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
 STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there, on reconstructions, that units shrink to …
-AIM_PHOTOGRAPH = 0.85  # … or this on photographs, which show less of an edit, …
-BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
+AIM_PHOTOGRAPH = 0.8  # … or this on photographs, which show less of an edit, …
+BEYOND = 1.25  # … at no more than so many times the strength, since leakage grows with it
 # How far +2 may lead, in deviations between one person's photographs. Two of these lie
 # √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way.
 FARTHEST = 10.0
@@ -86,7 +87,7 @@ class Options:
     """faces: for each attribute. steps: of tuning; 0 leaves it out."""
 
     faces: int = 100
-    steps: int = 500
+    steps: int = 1000
     epochs: int = 8
     seed: int = 0
 
@@ -129,7 +130,7 @@ def select(
     mu = encode_all(editor.encoder, train.images)
     root = directions.whitener(mu, train.identity)
     people = Labelled(train.images, mu, train.attributes[:, columns], names, root)
-    candidates = candidate_directions(editor, people, validation, columns, options)
+    candidates, takers = candidate_directions(editor, people, validation, columns, options)
     known = leakage.know(editor, critic, validation)
 
     table, rows = {}, []
@@ -137,35 +138,41 @@ def select(
     for index, name in enumerate(tqdm(names, desc="comparing", disable=None)):
         own = {method: found[index] for method, found in candidates.items() if found[index].any()}
         if name not in sliders:
-            rows.append((own[UNMEASURED], 1.0, 1.0, UNMEASURED, None))
+            vector = own[UNMEASURED]
+            rows.append((vector, 1.0, vector, 1.0, UNMEASURED, None))
             continue
         table[name] = compare(editor, critic, known, root, name, own, options)
         method = winner(table[name])
-        enough, enough_below = (
-            strength_needed(editor, critic, known, name, own[method], options, way)
-            for way in (1, -1)
-        )
-        vector, unit, below = _in_units(own[method], enough, enough_below, root)
+        enough = strength_needed(editor, critic, known, name, own[method], options)
+        vector, unit = _in_units(own[method], enough, root)
         measured = measure(editor, critic, known, name, unit * vector, options)
         least = min(measured["effect"], measured["photograph"]["effect"])
         if (least < SHOWN or name not in critic.judged) and name not in KEPT:
             rows.append(None)
             continue
-        rows.append((vector, unit, below, method, measured))
+        takes = {BACKWARDS: own[method]} | ({TUNED: takers[index]} if takers[index].any() else {})
+        compared = compare(editor, critic, known, root, name, takes, options, -1)
+        taker = winner(compared, otherwise=list(takes)[-1])
+        enough = strength_needed(editor, critic, known, name, takes[taker], options, -1)
+        below, unit_below = _in_units(takes[taker], enough, root, otherwise=unit)
+        gone = measure(editor, critic, known, name, unit_below * below, options, -1)
+        measured["below"] = {"method": taker, "compared": compared} | gone
+        rows.append((vector, unit, below, unit_below, method, measured))
     kept = [index for index, row in enumerate(rows) if row is not None]
     if not kept:
         raise VectorError("No attribute shows well enough on validation faces to be kept.")
     chosen = AttributeVectors(
         names=tuple(names[index] for index in kept),
         vectors=torch.stack([rows[index][0] for index in kept]),
+        below=torch.stack([rows[index][2] for index in kept]),
         units=torch.tensor([rows[index][1] for index in kept]),
-        units_below=torch.tensor([rows[index][2] for index in kept]),
+        units_below=torch.tensor([rows[index][3] for index in kept]),
         counts=tuple(attributes.sides(people.labels[:, kept])),
         method="for each attribute what leaks least and stays nearest on validation people",
         dataset=faces.fingerprint,
         model=model,
-        methods=tuple(rows[index][3] for index in kept),
-        measured=tuple(rows[index][4] for index in kept),
+        methods=tuple(rows[index][4] for index in kept),
+        measured=tuple(rows[index][5] for index in kept),
     )
     return chosen, table
 
@@ -175,10 +182,11 @@ def select(
 
 def candidate_directions(
     editor: Editor, people: Labelled, validation: FaceSet, columns: list[int], options: Options
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], Tensor]:
     """By method, (A, D) as long as the way between the class means; tuned ones as long as needed.
 
-    A row is 0 where a method has no direction for the attribute.
+    Then (A, D) tuned to take the attributes away, when subtracted. A row is 0 where a method has no
+    direction for the attribute.
     """
     mu, labels = people.mu, people.labels
     found = {
@@ -194,10 +202,11 @@ def candidate_directions(
         rows = [editor.config.attributes.index(name) for name in trained]
         places = [people.names.index(name) for name in trained]
         found[TRAINED] = _spread(learned.detach()[rows], places, len(people.names))
+    takers = torch.zeros_like(found[PLAIN])
     if options.steps:
         begin = STRENGTH * found["least squares"]
-        found[TUNED] = _tuned(editor, people, validation, columns, begin, options)
-    return found
+        found[TUNED], takers = _tuned(editor, people, validation, columns, begin, options)
+    return found, takers
 
 
 def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
@@ -234,10 +243,12 @@ def _tuned(
     columns: list[int],
     begin: Tensor,
     options: Options,
-) -> Tensor:
-    """(A, D), half of what makes most faces show the attribute; 0 where there is no slider."""
+) -> tuple[Tensor, Tensor]:
+    """(A, D), half of what makes most faces show the attribute, 0 where there is no slider; and the
+    same of what, when subtracted, makes most faces lose it."""
     names, labels = people.names, people.labels
     r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
+    echo = encode_all(editor.encoder, r)
     classifier = tuning.train_classifier(
         torch.cat([people.pixels, r]), labels.repeat(2, 1), options.epochs, options.seed
     )
@@ -256,34 +267,42 @@ def _tuned(
     accuracy = judge.balanced_accuracy(on_validation > thresholds, known).nan_to_num()
     seen_x, seen_r = seen(people.pixels) - thresholds, seen(r) - thresholds
     deviations = seen_x.std(dim=0).clamp_min(1e-6)
-    faces = tuning.Faces(people.pixels, people.mu, r, seen_x / deviations, seen_r / deviations)
+    seen_x, seen_r = seen_x / deviations, seen_r / deviations
+    faces = tuning.Faces(people.pixels, people.mu, r, echo, seen_x, seen_r)
 
-    targets = torch.tensor(
-        [
-            index
-            for index, name in enumerate(names)
-            if name in SLIDERS and (faces.seen_x[:, index] < 0).any() and begin[index].any()
-            and (faces.seen_r[:, index] < 0).any()
-        ]
-    )  # fmt: skip
-    if not len(targets):
-        return torch.zeros_like(begin)
+    ends = [
+        (index, way)
+        for way in (1, -1)
+        for index, name in enumerate(names)
+        if name in SLIDERS
+        and begin[index].any()
+        and all((way * seen[:, index] < 0).any() for seen in (seen_x, seen_r))
+    ]
+    if not ends:
+        return torch.zeros_like(begin), torch.zeros_like(begin)
+    targets, ways = torch.tensor(ends).T
     correlation = _correlation(labels)
     others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
     others[torch.arange(len(targets)), targets] = 0
     tuned = tuning.tune(
-        begin[targets],
+        ways[:, None] * begin[targets],
         editor.decoder,
+        lambda x: editor.encoder(x)[0],
         lambda x: (classifier(x) - thresholds) / deviations,
         faces,
         people.root,
         targets,
+        ways,
         others,
         tuning.tints(people.pixels, labels)[targets],
         steps=options.steps,
         seed=options.seed,
     )
-    return _spread(tuned / STRENGTH, targets.tolist(), len(names))
+    tuned = ways[:, None] * tuned / STRENGTH
+    above, below = (
+        _spread(tuned[ways == way], targets[ways == way].tolist(), len(names)) for way in (1, -1)
+    )
+    return above, below
 
 
 # ---------------------------------------------------------------- comparison
@@ -297,16 +316,21 @@ def compare(
     name: str,
     candidates: dict[str, Tensor],
     options: Options,
+    way: int = 1,
 ) -> dict[str, dict[str, float] | None]:
     """By method, where it flips GOAL of the faces that lack `name`: its leakage and its distance.
 
-    None where a method does not get there. root: as in `directions.distance`.
+    None where a method does not get there.
+
+    Args:
+        root: as in `directions.distance`.
+        way: -1 for faces that have it, and directions backwards.
     """
     target = critic.names.index(name)
-    few = known.rows(leakage.lacking(known.seen_r, target, options.faces, options.seed))
+    few = known.rows(leakage.lacking(known.seen_r, target, options.faces, options.seed, way))
     compared: dict[str, dict[str, float] | None] = {}
     for method, direction in candidates.items():
-        found = leakage.at_same_effect(editor, critic, few, target, direction)
+        found = leakage.at_same_effect(editor, critic, few, target, direction, way=way)
         compared[method] = found and {
             "leakage": round(_leakage(found[1]), 4),
             "distance": round(directions.distance(found[0] * direction, root), 3),
@@ -314,8 +338,8 @@ def compare(
     return compared
 
 
-def winner(compared: dict[str, dict[str, float] | None]) -> str:
-    """The method with the least leakage × distance.
+def winner(compared: dict[str, dict[str, float] | None], otherwise: str = PLAIN) -> str:
+    """The method with the least leakage × distance; where none gets there, `otherwise`.
 
     A direction that leads far away from the faces may convince a judge, and still look like a
     trick to people, or make another person of the face; so what it saves in leakage must be worth
@@ -326,7 +350,7 @@ def winner(compared: dict[str, dict[str, float] | None]) -> str:
         for method, found in compared.items()
         if found is not None
     }
-    return min(products, key=products.__getitem__, default=PLAIN)
+    return min(products, key=products.__getitem__, default=otherwise)
 
 
 def strength_needed(
@@ -361,34 +385,45 @@ def strength_needed(
 
 
 def _in_units(
-    vector: Tensor, strength: float | None, strength_below: float | None, root: Tensor
-) -> tuple[Tensor, float, float]:
-    """The vector as long as a unit may be, and how much the units above and below 0 shrink it."""
+    vector: Tensor, strength: float | None, root: Tensor, otherwise: float = 1.0
+) -> tuple[Tensor, float]:
+    """The vector as long as a unit may be, and how much the unit shrinks it.
+
+    Args:
+        strength: how many times the vector is needed at 2; None leaves the unit at `otherwise`.
+    """
     length = directions.distance(vector, root)
     if not length:
-        return vector, 1.0, 1.0
+        return vector, 1.0
     longest = FARTHEST / STRENGTH / length
-    unit = 1.0 if strength is None else min(1.0, strength / STRENGTH / longest)
-    below = unit if strength_below is None else min(unit, strength_below / STRENGTH / longest)
-    return longest * vector, unit, below
+    unit = otherwise if strength is None else min(1.0, strength / STRENGTH / longest)
+    return longest * vector, unit
 
 
 def measure(
-    editor: Editor, critic: Judge, known: Known, name: str, step: Tensor, options: Options
+    editor: Editor,
+    critic: Judge,
+    known: Known,
+    name: str,
+    step: Tensor,
+    options: Options,
+    way: int = 1,
 ) -> dict[str, Any]:
     """What the slider at +2 does to validation people, in shares.
 
     Args:
         step: (D,), what one unit of the slider adds.
+        way: -1 for −2, and people who have the attribute.
     """
     target = critic.names.index(name)
     others = leakage.bystanders(critic, target)
-    measured: dict[str, Any] = {"strength": STRENGTH, "judged": name in critic.judged}
+    strength = way * STRENGTH
+    measured: dict[str, Any] = {"strength": strength, "judged": name in critic.judged}
     for pure, seen in ((True, known.seen_r), (False, known.seen_x)):
-        rows = leakage.lacking(seen, target, 2 * options.faces, options.seed)
+        rows = leakage.lacking(seen, target, 2 * options.faces, options.seed, way)
         few, before = known.rows(rows), seen[rows]
-        after = leakage.scores_after(editor, critic, few, STRENGTH * step, pure)
-        parts = leakage.verdicts(before, after, target, others)
+        after = leakage.scores_after(editor, critic, few, strength * step, pure)
+        parts = leakage.verdicts(before, after, target, others, way)
         numbers = {
             "effect": round(float(parts[:, 0, 0].mean()), 3) if len(rows) else 0.0,
             "leakage": round(_leakage(parts), 3) if len(rows) else 0.0,
@@ -452,7 +487,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--out", type=Path, help="the .safetensors to write; by default where the editor looks")
     add("--table", type=Path, metavar="FILE", help="where the comparison of all methods goes, JSON")
     add("--faces", type=positive, default=100, help="validation faces per attribute (%(default)s)")
-    add("--steps", type=int, default=500, help="of tuning through the decoder; 0: none")
+    add("--steps", type=int, default=1000, help="of tuning through the decoder; 0: none")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     try:
