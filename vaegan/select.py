@@ -51,11 +51,12 @@ BACKWARDS = "as above 0, backwards"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
 STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there, on reconstructions, that units shrink to …
-AIM_PHOTOGRAPH = 0.8  # … or this on photographs, which show less of an edit, …
-BEYOND = 1.25  # … at no more than so many times the strength, since leakage grows with it
+AIM_PHOTOGRAPH = 0.85  # … or this on photographs, which show less of an edit, …
+BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
 # How far +2 may lead, in deviations between one person's photographs. Two of these lie
-# √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way.
-FARTHEST = 10.0
+# √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way, and what
+# goes farther is another person or paint (docs/experiments.md).
+FARTHEST = 8.0
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
 # judge does not know it well enough to tell …
 SHOWN = 0.6
@@ -87,7 +88,7 @@ class Options:
     """faces: for each attribute. steps: of tuning; 0 leaves it out."""
 
     faces: int = 100
-    steps: int = 1000
+    steps: int = 500
     epochs: int = 8
     seed: int = 0
 
@@ -248,7 +249,6 @@ def _tuned(
     same of what, when subtracted, makes most faces lose it."""
     names, labels = people.names, people.labels
     r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
-    echo = encode_all(editor.encoder, r)
     classifier = tuning.train_classifier(
         torch.cat([people.pixels, r]), labels.repeat(2, 1), options.epochs, options.seed
     )
@@ -268,41 +268,41 @@ def _tuned(
     seen_x, seen_r = seen(people.pixels) - thresholds, seen(r) - thresholds
     deviations = seen_x.std(dim=0).clamp_min(1e-6)
     seen_x, seen_r = seen_x / deviations, seen_r / deviations
-    faces = tuning.Faces(people.pixels, people.mu, r, echo, seen_x, seen_r)
+    faces = tuning.Faces(people.pixels, people.mu, r, seen_x, seen_r)
 
-    ends = [
-        (index, way)
-        for way in (1, -1)
-        for index, name in enumerate(names)
-        if name in SLIDERS
-        and begin[index].any()
-        and all((way * seen[:, index] < 0).any() for seen in (seen_x, seen_r))
-    ]
-    if not ends:
-        return torch.zeros_like(begin), torch.zeros_like(begin)
-    targets, ways = torch.tensor(ends).T
     correlation = _correlation(labels)
-    others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
-    others[torch.arange(len(targets)), targets] = 0
-    tuned = tuning.tune(
-        ways[:, None] * begin[targets],
-        editor.decoder,
-        lambda x: editor.encoder(x)[0],
-        lambda x: (classifier(x) - thresholds) / deviations,
-        faces,
-        people.root,
-        targets,
-        ways,
-        others,
-        tuning.tints(people.pixels, labels)[targets],
-        steps=options.steps,
-        seed=options.seed,
-    )
-    tuned = ways[:, None] * tuned / STRENGTH
-    above, below = (
-        _spread(tuned[ways == way], targets[ways == way].tolist(), len(names)) for way in (1, -1)
-    )
-    return above, below
+    tint = tuning.tints(people.pixels, labels)
+
+    def tuned(way: int) -> Tensor:
+        targets = torch.tensor(
+            [
+                index
+                for index, name in enumerate(names)
+                if name in SLIDERS
+                and begin[index].any()
+                and all((way * seen[:, index] < 0).any() for seen in (seen_x, seen_r))
+            ]
+        )
+        if not len(targets):
+            return torch.zeros_like(begin)
+        others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
+        others[torch.arange(len(targets)), targets] = 0
+        found = tuning.tune(
+            way * begin[targets],
+            editor.decoder,
+            lambda x: (classifier(x) - thresholds) / deviations,
+            faces,
+            people.root,
+            targets,
+            others,
+            tint[targets],
+            way,
+            steps=options.steps,
+            seed=options.seed,
+        )
+        return _spread(way * found / STRENGTH, targets.tolist(), len(names))
+
+    return tuned(1), tuned(-1)
 
 
 # ---------------------------------------------------------------- comparison
@@ -365,7 +365,8 @@ def strength_needed(
     """How many times `direction` a slider needs at +2; None if nothing is enough.
 
     Where the aim is out of reach, or the judge cannot tell the attribute well enough to ask for so
-    much, it is the effect that directions are compared at.
+    much, it is the effect that directions are compared at. Below 0, where sliders are dragged on
+    faces, too, that have nothing to lose, photographs do not ask for more.
 
     Args:
         way: -1 for what it needs at −2 to take the attribute away.
@@ -380,6 +381,8 @@ def strength_needed(
 
     if name not in critic.judged or (enough := strength(True, AIM)) is None:
         return strength(True, leakage.GOAL)
+    if way < 0:
+        return enough
     on_photographs = strength(False, AIM_PHOTOGRAPH) or float("inf")
     return max(enough, min(on_photographs, BEYOND * enough))
 
@@ -487,7 +490,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--out", type=Path, help="the .safetensors to write; by default where the editor looks")
     add("--table", type=Path, metavar="FILE", help="where the comparison of all methods goes, JSON")
     add("--faces", type=positive, default=100, help="validation faces per attribute (%(default)s)")
-    add("--steps", type=int, default=1000, help="of tuning through the decoder; 0: none")
+    add("--steps", type=int, default=500, help="of tuning through the decoder; 0: none")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     try:

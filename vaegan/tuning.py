@@ -4,8 +4,7 @@ Directions that are read off the latents alone assume that the decoder is linear
 direction may show more of a bystander than the latents said. Here a small classifier on pixels,
 trained on the labelled training people alone, looks at the decoded edits, and gradient descent
 moves each direction until the target shows and the others stay as they were, in no other colours
-than tell labelled photographs with the target from those without, and so that the encoder finds the
-same step in the edit, as it does in pictures of faces. The judge of `vaegan.judge` takes
+than tell labelled photographs with the target from those without. The judge of `vaegan.judge` takes
 no part in it, so that its verdict stays independent.
 """
 
@@ -33,9 +32,6 @@ IMPATIENCE = 0.1  # how fast a target that falls short gains weight
 SHORT = 0.02
 CELLS = 16  # a side: how coarsely it is looked at what an edit paints
 ODD = 24.0  # weight of an edit's changes of colour that photographs do not show
-# Weight of the squared way, in deviations as above, by which an edit encodes elsewhere than meant:
-# the encoder knows faces, and a trick on classifiers is none.
-ASTRAY = 0.02
 
 
 class PixelClassifier(nn.Module):
@@ -134,14 +130,12 @@ class Faces:
     """Training people, as `tune` needs them.
 
     x: (N, 3, R, R) uint8, photographs; z: (N, D), their mu; r: (N, 3, R, R) uint8, reconstructions
-    echo: (N, D), mu of the reconstructions
     seen_x, seen_r: (N, A) what the classifier says of both, in deviations from its threshold
     """
 
     x: Tensor
     z: Tensor
     r: Tensor
-    echo: Tensor
     seen_x: Tensor
     seen_r: Tensor
 
@@ -149,14 +143,13 @@ class Faces:
 def tune(
     directions: Tensor,
     decode: Callable[[Tensor], Tensor],
-    encode: Callable[[Tensor], Tensor],
     see: Callable[[Tensor], Tensor],
     faces: Faces,
     root: Tensor,
     targets: Tensor,
-    ways: Tensor,
     bystanders: Tensor,
     tint: Tensor,
+    way: int = 1,
     goal: float = 0.9,
     steps: int = 500,
     rate: float = 0.03,
@@ -171,12 +164,11 @@ def tune(
 
     Args:
         directions: (T, D), where to begin: about as long as needed.
-        decode, encode, see: z → x, x → mu, x → scores in deviations from the threshold, (N, A);
-            all differentiable.
+        decode, see: z → x → scores in deviations from the threshold, both differentiable.
         root: (D, D), as `directions.whitener` gives it.
-        targets: (T,), columns of the scores; ways: (T,), 1 to give the target, -1 to take it away.
-        bystanders: (T, A), weights of the scores to keep.
+        targets: (T,), columns of the scores. bystanders: (T, A), weights of the scores to keep.
         tint: (T, 3, CELLS, CELLS), as `tints` gives it.
+        way: 1 to give targets, -1 to take them away.
 
     Returns:
         (T, D): z + direction shows the target, or does not.
@@ -189,10 +181,7 @@ def tune(
     urgency = torch.zeros(len(targets))  # logarithm of each target's weight
     shares = bystanders / bystanders.sum(dim=1, keepdim=True).clamp_min(1e-6)
     lacking = [
-        [
-            (way * seen[:, target] < 0).nonzero().squeeze(1)
-            for target, way in zip(targets.tolist(), ways.tolist(), strict=True)
-        ]
+        [(way * seen[:, target] < 0).nonzero().squeeze(1) for target in targets.tolist()]
         for seen in (faces.seen_r, faces.seen_x)
     ]
     over = torch.arange(BATCH) % 2  # 1: laid over the photograph
@@ -211,19 +200,17 @@ def tune(
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
         strange = odd(_cells(x - r), tint[index])
-        missed = (encode(x) - faces.echo[rows] - shift).T
-        astray = torch.linalg.solve_triangular(root, missed, upper=False).square().sum(dim=0)
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
-        shown = ways[index] * after.gather(1, targets[index, None]).squeeze(1)
+        shown = way * after.gather(1, targets[index, None]).squeeze(1)
         missing = F.softplus(STEEPNESS * (MARGIN - shown)) / STEEPNESS
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
         leaked = ((turned + CALM * moved) * shares[index]).sum(dim=1)
-        loss = urgency.exp()[index] * missing + 4 * leaked + ODD * strange + ASTRAY * astray
+        loss = (urgency.exp()[index] * missing + 4 * leaked + ODD * strange).mean()
         optimizer.zero_grad()
-        (loss.mean() + SHORT * white.square().sum(dim=1).mean()).backward()
+        (loss + SHORT * white.square().sum(dim=1).mean()).backward()
         optimizer.step()
         short = goal - (shown.detach() > 0).float()
         urgency.index_add_(0, index, IMPATIENCE * short)
