@@ -100,7 +100,7 @@ def test_what_takes_an_attribute_away_is_asked_of_faces_that_have_it(faces):
 
 def test_units_only_shrink():
     vector, root = torch.tensor([0.0, 1.0]), torch.eye(2)
-    for strength, expected in ((0.5, 0.05), (None, 0.3), (40.0, 1.0)):
+    for strength, expected in ((0.5, 0.5 / select.FARTHEST), (None, 0.3), (40.0, 1.0)):
         row, unit = select._in_units(vector, strength, root, otherwise=0.3)
         assert row.tolist() == [0.0, select.FARTHEST / select.STRENGTH]
         assert unit == pytest.approx(expected)
