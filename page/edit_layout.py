@@ -181,11 +181,11 @@ def hint(attribute: Attribute) -> str:
         for name, share in measured["moves"].items()
     ]
     most = f", most often {', '.join(others)}" if others else ""
-    hint = f"At 2 it {effect}turns over {measured['leakage']:.0%} of what else there is{most}."
+    told = f"At 2 it {effect}turns over {measured['leakage']:.0%} of what else there is{most}."
     if below := measured.get("below"):
         gone = f"is gone from {below['effect']:.0%} of faces that had it and " if effect else ""
-        hint += f" At −2 it {gone}turns over {below['leakage']:.0%}."
-    return hint
+        told += f" At −2 it {gone}turns over {below['leakage']:.0%}."
+    return told
 
 
 WHAT_TEXTURE_IS = """

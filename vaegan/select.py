@@ -108,6 +108,20 @@ class Labelled:
     root: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class End:
+    """A slider on one side of 0, where one unit of it adds unit · vector.
+
+    compared, measured: what `compare` and `measure` found, or None of what has no slider
+    """
+
+    vector: Tensor
+    unit: float
+    method: str
+    compared: dict[str, dict[str, float] | None] | None = None
+    measured: dict[str, Any] | None = None
+
+
 def select(
     editor: Editor, model: str, faces: FaceSet, critic: Judge, options: Options
 ) -> tuple[AttributeVectors, dict[str, Any]]:
@@ -134,48 +148,49 @@ def select(
     candidates, takers = candidate_directions(editor, people, validation, columns, options)
     known = leakage.know(editor, critic, validation)
 
-    table, rows = {}, []
+    table: dict[str, Any] = {}
+    kept: dict[int, tuple[End, End]] = {}
     sliders = [name for name in SLIDERS if name in names and name in critic.names]
     for index, name in enumerate(tqdm(names, desc="comparing", disable=None)):
         own = {method: found[index] for method, found in candidates.items() if found[index].any()}
         if name not in sliders:
-            vector = own[UNMEASURED]
-            rows.append((vector, 1.0, vector, 1.0, UNMEASURED, None))
+            end = End(own[UNMEASURED], 1.0, UNMEASURED)
+            kept[index] = end, end
             continue
-        table[name] = compare(editor, critic, known, root, name, own, options)
-        method = winner(table[name])
-        enough = strength_needed(editor, critic, known, name, own[method], options)
-        vector, unit = _in_units(own[method], enough, root)
-        measured = measure(editor, critic, known, name, unit * vector, options)
-        least = min(measured["effect"], measured["photograph"]["effect"])
+        above = best_end(editor, critic, known, root, name, own, options)
+        table[name] = above.compared
+        least = min(above.measured["effect"], above.measured["photograph"]["effect"])
         if (least < SHOWN or name not in critic.judged) and name not in KEPT:
-            rows.append(None)
             continue
-        takes = {BACKWARDS: own[method]} | ({TUNED: takers[index]} if takers[index].any() else {})
-        compared = compare(editor, critic, known, root, name, takes, options, -1)
-        taker = winner(compared, otherwise=list(takes)[-1])
-        enough = strength_needed(editor, critic, known, name, takes[taker], options, -1)
-        below, unit_below = _in_units(takes[taker], enough, root, otherwise=unit)
-        gone = measure(editor, critic, known, name, unit_below * below, options, -1)
-        measured["below"] = {"method": taker, "compared": compared} | gone
-        rows.append((vector, unit, below, unit_below, method, measured))
-    kept = [index for index, row in enumerate(rows) if row is not None]
+        takes = {BACKWARDS: own[above.method]}
+        if takers[index].any():
+            takes[TUNED] = takers[index]
+        last = (list(takes)[-1], above.unit)
+        kept[index] = above, best_end(editor, critic, known, root, name, takes, options, -1, last)
     if not kept:
         raise VectorError("No attribute shows well enough on validation faces to be kept.")
+    aboves, belows = zip(*kept.values(), strict=True)
     chosen = AttributeVectors(
         names=tuple(names[index] for index in kept),
-        vectors=torch.stack([rows[index][0] for index in kept]),
-        below=torch.stack([rows[index][2] for index in kept]),
-        units=torch.tensor([rows[index][1] for index in kept]),
-        units_below=torch.tensor([rows[index][3] for index in kept]),
-        counts=tuple(attributes.sides(people.labels[:, kept])),
+        vectors=torch.stack([end.vector for end in aboves]),
+        below=torch.stack([end.vector for end in belows]),
+        units=torch.tensor([end.unit for end in aboves]),
+        units_below=torch.tensor([end.unit for end in belows]),
+        counts=tuple(attributes.sides(people.labels[:, list(kept)])),
         method="for each attribute what leaks least and stays nearest on validation people",
         dataset=faces.fingerprint,
         model=model,
-        methods=tuple(rows[index][4] for index in kept),
-        measured=tuple(rows[index][5] for index in kept),
+        methods=tuple(end.method for end in aboves),
+        measured=tuple(_measured(*ends) for ends in kept.values()),
     )
     return chosen, table
+
+
+def _measured(above: End, below: End) -> dict[str, Any] | None:
+    if above.measured is None:
+        return None
+    told = {"method": below.method, "compared": below.compared}
+    return above.measured | {"below": told | below.measured}
 
 
 # ---------------------------------------------------------------- candidates
@@ -280,7 +295,7 @@ def _tuned(
                 for index, name in enumerate(names)
                 if name in SLIDERS
                 and begin[index].any()
-                and all((way * seen[:, index] < 0).any() for seen in (seen_x, seen_r))
+                and all((way * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
             ]
         )
         if not len(targets):
@@ -306,6 +321,31 @@ def _tuned(
 
 
 # ---------------------------------------------------------------- comparison
+
+
+def best_end(
+    editor: Editor,
+    critic: Judge,
+    known: Known,
+    root: Tensor,
+    name: str,
+    candidates: dict[str, Tensor],
+    options: Options,
+    way: int = 1,
+    otherwise: tuple[str, float] = (PLAIN, 1.0),
+) -> End:
+    """The winner of the candidates, in units that have the same effect everywhere.
+
+    Args:
+        way: -1 for the end below 0.
+        otherwise: the method if none gets there, and the unit if nothing is enough.
+    """
+    compared = compare(editor, critic, known, root, name, candidates, options, way)
+    method = winner(compared, otherwise[0])
+    enough = strength_needed(editor, critic, known, name, candidates[method], options, way)
+    vector, unit = _in_units(candidates[method], enough, root, otherwise[1])
+    measured = measure(editor, critic, known, name, unit * vector, options, way)
+    return End(vector, unit, method, compared, measured)
 
 
 def compare(
