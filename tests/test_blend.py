@@ -102,6 +102,24 @@ def test_matched_colours_are_the_photographs():
     assert (x + change(base, r + 0.4, 0.0, match=1)).mean() == pytest.approx(0.7, abs=1e-5)
 
 
+def test_what_is_fine_and_faint_is_on_what_is_drawn_anew_too():
+    """Noise of 0.02, pixel by pixel, stays; a hair of 0.5, two pixels wide, goes."""
+    size = 4 * blend.FINE
+    noise = 0.02 * (1 - 2 * ((torch.arange(size) + torch.arange(size)[:, None]) % 2))
+    hair = torch.zeros(size)
+    hair[200:202] = 0.5
+    x = (noise + hair).expand(1, 3, size, size)
+    change_all = -2 * stripes()
+    plain, grainy = (
+        x + change(Base(x, stripes()), stripes() + change_all, detail, match=1)
+        for detail in (1.0, blend.DETAIL)
+    )
+    assert float((grainy * noise).mean()) == pytest.approx(0.02**2, rel=0.05)
+    height = [float(y[..., 200:202].mean() - y[..., 150:190].mean()) for y in (plain, grainy)]
+    assert height[0] == pytest.approx(0.5, abs=0.02)
+    assert abs(height[1]) < 1.2 * blend.FAINT * 0.02
+
+
 def test_detail_has_limits(edit):
     x, r, e = edit
     for detail in (-0.1, 1.1):

@@ -9,7 +9,8 @@ the crop's size, and k between 0 and 1 for each pixel:
 k = 0 is the decoder alone, and k = 1 keeps all of the photograph's texture. Between the two, M
 decides: 0 where R and E have the same structure, whatever their colours, and 1 where it is another
 (see `keep`). So hair that turns gray keeps its strands, while a smile that is gone leaves no teeth,
-which with k = 1 would stay behind like ghosts.
+which with k = 1 would stay behind like ghosts. What is drawn anew still gets the photograph's own
+pores and noise (see `Base.grain`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
+FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
+FAINT = 3.0  # … and faint within so many times its median magnitude
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +52,17 @@ class Base:
     @cached_property
     @torch.inference_mode()
     def grain(self) -> Tensor:
-        """The quick part of `texture`: without the colours in which the decoder is off."""
+        """What an edit may take away of `texture`.
+
+        Neither the colours in which the decoder is off, nor what is fine and faint: pores and the
+        camera's noise are everywhere, and a forehead under bangs that are gone has them, too.
+        """
         size = self.x.shape[-1]
         small = enlarge(self.texture, min(self.reconstruction.shape[-1], size))
-        return self.texture - enlarge(_blur(small, SPREAD), size)
+        colours = enlarge(_blur(small, SPREAD), size)
+        fine = self.x - enlarge(enlarge(self.x, min(FINE, size)), size)
+        faint = FAINT * fine.abs().median()
+        return self.texture - colours - fine.clamp(-faint, faint)
 
 
 @torch.inference_mode()
