@@ -131,15 +131,18 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
     torch.testing.assert_close(again.units_below, vectors.units_below, atol=1e-4, rtol=0)
 
 
-def test_the_winner_leaks_little_and_stays_near():
+def test_the_winner_leaks_little_stays_near_and_draws_little_anew():
     compared = {
-        "dirty": {"leakage": 0.14, "distance": 3},
-        "clean": {"leakage": 0.1, "distance": 4},
-        "far away": {"leakage": 0.06, "distance": 16},
+        "dirty": {"leakage": 0.14, "distance": 3, "anew": 0.1},
+        "clean": {"leakage": 0.1, "distance": 4, "anew": 0.1},
+        "far away": {"leakage": 0.06, "distance": 16, "anew": 0.1},
+        "another face": {"leakage": 0.09, "distance": 4, "anew": 0.2},
         "hopeless": None,
     }
     assert winner(compared) == "clean"
     assert winner(compared | {"clean": None}) == "dirty"
+    unseen = {"leakage": 0.14, "distance": 3, "anew": 0.0}  # as good as 0.02, and not for nothing
+    assert winner({"dirty": unseen, "clean": unseen | {"leakage": 0.1}}) == "clean"
     assert winner({"hopeless": None}) == PLAIN
     assert winner({"hopeless": None}, otherwise="hopeless") == "hopeless"
 

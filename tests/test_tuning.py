@@ -39,10 +39,10 @@ def everywhere(*colour: float) -> Tensor:
     return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, tuning.CELLS, tuning.CELLS)
 
 
-def held_and_free(monkeypatch, *arguments) -> tuple[Tensor, Tensor]:
-    """What becomes of a direction with the weight on odd colours, and without."""
+def held_and_free(monkeypatch, *arguments, weight: str = "ODD") -> tuple[Tensor, Tensor]:
+    """What becomes of a direction with a weight, and without it."""
     held = tuning.tune(*arguments, steps=300)[0]
-    monkeypatch.setattr(tuning, "ODD", 0.0)
+    monkeypatch.setattr(tuning, weight, 0.0)
     return held, tuning.tune(*arguments, steps=300)[0]
 
 
@@ -145,6 +145,36 @@ def test_a_direction_takes_no_colour_that_photographs_do_not_have(monkeypatch):
     )
     assert free[2] > 0.5 * free[0]
     assert abs(held[2]) < 0.4 * held[0]
+
+
+def test_of_two_ways_the_one_that_draws_nothing_anew_is_taken(monkeypatch):
+    """Both brighten a striped picture; one draws stripes across the others as well."""
+    monkeypatch.setattr(tuning, "ODD", 0.0)
+    z = colours(400)
+    stripes = (0.3 * (1 - 2 * (torch.arange(SIDE) // 2 % 2))).float()
+
+    def drawn(z: Tensor) -> Tensor:
+        brighter, across, _ = z.view(-1, 3, 1, 1, 1).unbind(dim=1)
+        picture = stripes + brighter + across * (1 + 5 * stripes[:, None])
+        return picture.expand(-1, 3, SIDE, SIDE)
+
+    pixels = images.to_uint8(drawn(z * torch.tensor([1.0, 0.0, 0.0])))
+    at = z * torch.tensor([1.0, 0.0, 0.0])
+    faces = tuning.Faces(pixels, at, pixels, at[:, :1], at[:, :1])
+    held, free = held_and_free(
+        monkeypatch,
+        torch.tensor([[0.2, 0.2, 0.0]]),
+        drawn,
+        lambda x: x.mean(dim=(1, 2, 3))[:, None],
+        faces,
+        deviations(z),
+        torch.tensor([0]),
+        torch.zeros(1, 1),
+        everywhere(1.0, 0.0, 0.0),
+        weight="ANEW",
+    )
+    assert free[1] > 0.5 * free[0]
+    assert abs(held[1]) < 0.4 * held[0]
 
 
 def test_of_two_ways_the_one_that_people_themselves_go_is_taken(monkeypatch):

@@ -4,10 +4,11 @@
 
 For each attribute, directions of all methods (`vaegan.directions`, and those tuned through the
 decoder, `vaegan.tuning`) are brought to the same effect on validation people, where the judge
-counts what else they change (`vaegan.leakage`). The winner leaks little and stays near the faces,
-and is written with what it did at +2. A slider's unit is so long that +2 has the same effect
-everywhere, but never leads farther than FARTHEST. Below 0 it goes the same way back, or along a
-direction that was tuned to take the attribute away, whichever wins there. Test people take no part.
+counts what else they change (`vaegan.leakage`). The winner leaks little, stays near the faces and
+draws little anew, and is written with what it did at +2. A slider's unit is so long that +2 has the
+same effect everywhere, but never leads farther than FARTHEST. Below 0 it goes the same way back, or
+along a direction that was tuned to take the attribute away, whichever wins there. Test people take
+no part.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from vaegan import (
     tuning,
 )
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
+from vaegan.blend import structure
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
@@ -56,7 +58,8 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 # How far +2 may lead, in deviations between one person's photographs. Two of these lie
 # √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way, and what
 # goes farther is another person or paint (docs/experiments.md).
-FARTHEST = 8.0
+FARTHEST = 9.0
+UNSEEN = 0.02  # what an edit draws anew, of structure, that nobody sees
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
 # judge does not know it well enough to tell …
 SHOWN = 0.6
@@ -358,9 +361,8 @@ def compare(
     options: Options,
     way: int = 1,
 ) -> dict[str, dict[str, float] | None]:
-    """By method, where it flips GOAL of the faces that lack `name`: its leakage and its distance.
-
-    None where a method does not get there.
+    """By method, where it flips GOAL of the faces that lack `name`: its leakage, its distance, and
+    how much it draws anew. None where a method does not get there.
 
     Args:
         root: as in `directions.distance`.
@@ -371,22 +373,33 @@ def compare(
     compared: dict[str, dict[str, float] | None] = {}
     for method, direction in candidates.items():
         found = leakage.at_same_effect(editor, critic, few, target, direction, way=way)
-        compared[method] = found and {
+        if found is None:
+            compared[method] = None
+            continue
+        shift = found[0] * direction
+        compared[method] = {
             "leakage": round(_leakage(found[1]), 4),
-            "distance": round(directions.distance(found[0] * direction, root), 3),
+            "distance": round(directions.distance(shift, root), 3),
+            "anew": round(_drawn_anew(editor, few, way * shift), 4),
         }
     return compared
 
 
+def _drawn_anew(editor: Editor, faces: Known, shift: Tensor) -> float:
+    """How far reconstructions are from having the same structure after an edit, 0 to 2: a mean."""
+    edited = judge.mapped(lambda z: editor.decode(z + shift), faces.z)
+    return float((1 - structure(faces.r, edited)).mean())
+
+
 def winner(compared: dict[str, dict[str, float] | None], otherwise: str = PLAIN) -> str:
-    """The method with the least leakage × distance; where none gets there, `otherwise`.
+    """The method with the least leakage × distance × anew; where none gets there, `otherwise`.
 
     A direction that leads far away from the faces may convince a judge, and still look like a
-    trick to people, or make another person of the face; so what it saves in leakage must be worth
-    its distance.
+    trick to people, or make another person of the face; and where it draws anew, the photograph's
+    texture goes. So what it saves in leakage must be worth both.
     """
     products = {
-        method: found["leakage"] * found["distance"]
+        method: found["leakage"] * found["distance"] * max(found["anew"], UNSEEN)
         for method, found in compared.items()
         if found is not None
     }

@@ -4,8 +4,8 @@ Directions that are read off the latents alone assume that the decoder is linear
 direction may show more of a bystander than the latents said. Here a small classifier on pixels,
 trained on the labelled training people alone, looks at the decoded edits, and gradient descent
 moves each direction until the target shows and the others stay as they were, in no other colours
-than tell labelled photographs with the target from those without. The judge of `vaegan.judge` takes
-no part in it, so that its verdict stays independent.
+than tell labelled photographs with the target from those without, and with as little drawn anew as
+can be. The judge of `vaegan.judge` takes no part in it, so that its verdict stays independent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from vaegan import images
+from vaegan.blend import structure
 from vaegan.directions import least_squares
 
 BATCH = 64
@@ -32,6 +33,9 @@ IMPATIENCE = 0.1  # how fast a target that falls short gains weight
 SHORT = 0.02
 CELLS = 16  # a side: how coarsely it is looked at what an edit paints
 ODD = 24.0  # weight of an edit's changes of colour that photographs do not show
+# Weight of what an edit draws anew, where the photograph's texture then has to go: eyes would do
+# without lids if only the classifier looked (docs/experiments.md).
+ANEW = 8.0
 
 
 class PixelClassifier(nn.Module):
@@ -200,6 +204,7 @@ def tune(
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
         strange = odd(_cells(x - r), tint[index])
+        anew = (1 - structure(r, x)).clamp_min(0).mean(dim=(1, 2, 3))
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
@@ -208,9 +213,9 @@ def tune(
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
         leaked = ((turned + CALM * moved) * shares[index]).sum(dim=1)
-        loss = (urgency.exp()[index] * missing + 4 * leaked + ODD * strange).mean()
+        loss = urgency.exp()[index] * missing + 4 * leaked + ODD * strange + ANEW * anew
         optimizer.zero_grad()
-        (loss + SHORT * white.square().sum(dim=1).mean()).backward()
+        (loss.mean() + SHORT * white.square().sum(dim=1).mean()).backward()
         optimizer.step()
         short = goal - (shown.detach() > 0).float()
         urgency.index_add_(0, index, IMPATIENCE * short)
