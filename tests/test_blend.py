@@ -72,6 +72,15 @@ def test_structure_of_stripes(y, covariance, variances):
     torch.testing.assert_close(inside, torch.full_like(inside, expected), rtol=0, atol=1e-4)
 
 
+def test_structure_has_gradients_even_after_it_was_used_without():
+    blend._windows.cache_clear()
+    with torch.inference_mode():
+        keep(stripes(), stripes(), blend.DETAIL)
+    x = picture(16).requires_grad_()
+    structure(stripes(), x).sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
 def test_structure_asks_for_no_colour():
     r = picture(16)
     assert structure(r, r[:, [2, 0, 1]]).min() > 0.9999

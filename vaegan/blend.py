@@ -135,6 +135,7 @@ def _mean(x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # whoever asked first, others may want gradients through them
 def _windows(size: int) -> Tensor:
     """(size, size), each row adding up to 1."""
     places = torch.arange(size)[:, None] + torch.arange(WINDOW) - WINDOW // 2
