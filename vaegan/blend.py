@@ -10,7 +10,7 @@ k = 0 is the decoder alone, and k = 1 keeps all of the photograph's texture. Bet
 decides: 0 where R and E have the same structure, whatever their colours, and 1 where it is another
 (see `keep`). So hair that turns gray keeps its strands, while a smile that is gone leaves no teeth,
 which with k = 1 would stay behind like ghosts. What is drawn anew still gets the photograph's own
-pores and noise (see `Base.grain`).
+pores and noise (see `Base.removable`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Base:
 
     @cached_property
     @torch.inference_mode()
-    def grain(self) -> Tensor:
+    def removable(self) -> Tensor:
         """What an edit may take away of `texture`.
 
         Neither the colours in which the decoder is off, nor what is fine and faint: pores and the
@@ -75,7 +75,8 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
     Args:
         edited: E, (1, 3, R, R) in [-1, 1].
         detail: 0 to 1, see `keep`.
-        match: 0 to 1, how far to take the photograph's colours where its texture is gone.
+        match: 0 to 1, how far to take the photograph's colours, pores and noise where its texture
+            is gone.
 
     Raises:
         ValueError: detail outside [0, 1].
@@ -83,7 +84,7 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
     size = base.x.shape[-1]
     result = enlarge(edited - base.reconstruction, size)
     if detail < 1:
-        lost = torch.lerp(base.texture, base.grain, match) if match < 1 else base.grain
+        lost = torch.lerp(base.texture, base.removable, match) if match < 1 else base.removable
         gone = 1 - keep(base.reconstruction, edited, detail)
         result.addcmul_(enlarge(gone, size), lost, value=-1)
     elif detail > 1:
@@ -113,6 +114,11 @@ def keep(reconstruction: Tensor, edited: Tensor, detail: float) -> Tensor:
         return 2 * detail * (1 - m.clamp_max(1))
     a = 2 * (1 - detail)
     return 1 - (a**0.5 * m).clamp_max(1) ** (1 / a)
+
+
+def drawn_anew(reconstruction: Tensor, edited: Tensor) -> Tensor:
+    """How far pictures are from having the same structure, 0 to 2: (N,), means over places."""
+    return (1 - structure(reconstruction, edited)).clamp_min(0).mean(dim=(1, 2, 3))
 
 
 def structure(x: Tensor, y: Tensor) -> Tensor:

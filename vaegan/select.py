@@ -36,7 +36,7 @@ from vaegan import (
     tuning,
 )
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
-from vaegan.blend import structure
+from vaegan.blend import drawn_anew
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
@@ -380,15 +380,15 @@ def compare(
         compared[method] = {
             "leakage": round(_leakage(found[1]), 4),
             "distance": round(directions.distance(shift, root), 3),
-            "anew": round(_drawn_anew(editor, few, way * shift), 4),
+            "anew": round(_anew(editor, few, way * shift), 4),
         }
     return compared
 
 
-def _drawn_anew(editor: Editor, faces: Known, shift: Tensor) -> float:
-    """How far reconstructions are from having the same structure after an edit, 0 to 2: a mean."""
+def _anew(editor: Editor, faces: Known, shift: Tensor) -> float:
+    """How much an edit draws anew, the mean over `faces`."""
     edited = judge.mapped(lambda z: editor.decode(z + shift), faces.z)
-    return float((1 - structure(faces.r, edited)).mean())
+    return float(drawn_anew(faces.r, edited).mean())
 
 
 def winner(compared: dict[str, dict[str, float] | None], otherwise: str = PLAIN) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from vaegan import images
-from vaegan.blend import structure
+from vaegan.blend import drawn_anew
 from vaegan.directions import least_squares
 
 BATCH = 64
@@ -204,7 +204,7 @@ def tune(
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
         strange = odd(_cells(x - r), tint[index])
-        anew = (1 - structure(r, x)).clamp_min(0).mean(dim=(1, 2, 3))
+        anew = drawn_anew(r, x)
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
