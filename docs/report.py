@@ -248,7 +248,7 @@ def draw(run: Path, figures: Path, name: str) -> list[str]:
         crop = images.from_pil(images.to_pil(_tensor(face.crop)), editor.config.resolution)[None]
         known = {attribute.name for attribute in editor.attributes}
         edits = [
-            editor.decode(face.z + editor.direction({attribute: strength}))
+            editor.decode(face.z + editor.direction(face.z, {attribute: strength}))
             for attribute, strength in EDITS.items()
             if attribute in known
         ]

@@ -99,7 +99,8 @@ ABOUT = """
 to describe a face by a short list of numbers, called **z**. Its *encoder* turns a photograph into
 z, and its *decoder* turns z back into a picture. Directions in z have meanings, found by comparing
 faces that smile with faces that do not, faces with and without eyeglasses, and so on. A slider
-adds some of such a direction to z; then the decoder draws the face again.
+adds some of such a direction to z, more of it to a face that has further to go; then the decoder
+draws the face again.
 
 **Why is the reconstruction softer than the photograph?** All it knows of your face are those few
 numbers, and it draws them at a small size. Pores, single hairs and the background do not fit in.

@@ -12,8 +12,9 @@ from vaegan.networks import encode_all
 from vaegan.sources import CELEBA_ATTRIBUTES
 
 
-def test_directions_add_up():
-    vectors = attributes.AttributeVectors(
+@pytest.fixture
+def by_hand() -> attributes.AttributeVectors:
+    return attributes.AttributeVectors(
         names=("Smiling", "Male"),
         vectors=torch.tensor([[1.0, 0.0], [0.0, 10.0]]),
         below=torch.tensor([[1.0, 4.0], [0.0, 10.0]]),
@@ -24,12 +25,31 @@ def test_directions_add_up():
         dataset="none",
         model="none",
     )
-    assert vectors.direction({"Smiling": 2, "Male": 1}).tolist() == [2.0, 5.0]
-    assert vectors.direction({"Smiling": 2, "Male": -1}).tolist() == [2.0, -1.0]
-    assert vectors.direction({"Smiling": -2}).tolist() == [-0.5, -2.0]
-    assert vectors.direction({}).tolist() == [0.0, 0.0]
+
+
+def test_directions_add_up(by_hand):
+    vectors, z = by_hand, torch.zeros(1, 2)
+    assert vectors.direction(z, {"Smiling": 2, "Male": 1}).tolist() == [[2.0, 5.0]]
+    assert vectors.direction(z, {"Smiling": 2, "Male": -1}).tolist() == [[2.0, -1.0]]
+    assert vectors.direction(z, {"Smiling": -2}).tolist() == [[-0.5, -2.0]]
+    assert vectors.direction(z, {}).tolist() == [[0.0, 0.0]]
     with pytest.raises(VectorError, match="no attribute 'Tall'"):
-        vectors.direction({"Tall": 1})
+        vectors.direction(z, {"Tall": 1})
+
+
+def test_a_face_gets_as_much_as_it_lacks(by_hand):
+    """z[0] says how much it smiles: 0 not at all, 1 as those do who smile."""
+    vectors = dataclasses.replace(by_hand, scores=torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.25]]))
+    z = torch.tensor([[0.0, 0], [-0.5, 0], [0.25, 0], [3, 0], [-7, 0]])
+    close = torch.testing.assert_close
+    smiles = vectors.direction(z, {"Smiling": 2})
+    close(smiles, torch.tensor([[2.0, 0], [3, 0], [1.5, 0], [1.2, 0], [4, 0]]))
+    # A quarter of a man: three quarters of a step to be one, and no less than 0.6 to be none.
+    close(vectors.direction(z[:1], {"Male": 2}), torch.tensor([[0.0, 7.5]]))
+    close(vectors.direction(z[:1], {"Male": -1}), torch.tensor([[0.0, -0.6]]))
+    # Who does not smile loses 0.6 of a step of smile, who smiles much two at most.
+    gone = vectors.direction(z[[0, 3]], {"Smiling": -1})
+    close(gone, torch.tensor([[-0.15, -0.6], [-0.5, -2.0]]))
 
 
 def test_one_unit_is_the_way_between_the_class_means(tiny_snapshot, drawn_faces):
@@ -39,7 +59,11 @@ def test_one_unit_is_the_way_between_the_class_means(tiny_snapshot, drawn_faces)
     mu = encode_all(snapshot.encoder, train.images)
     has = train.attributes[:, 0] == 1
     expected = mu[has].mean(0) - mu[~has].mean(0)
-    torch.testing.assert_close(vectors.direction({"Smiling": 1.0}), expected)
+    torch.testing.assert_close(vectors.vectors, expected[None])
+    assert vectors.units.tolist() == vectors.units_below.tolist() == [1.0]
+    # For a face that is as the mean of those who do not smile.
+    step = vectors.direction(mu[~has].mean(0, keepdim=True), {"Smiling": 1.0})
+    torch.testing.assert_close(step, expected[None])
     assert vectors.counts == ((24, 24),)
 
 
@@ -51,7 +75,7 @@ def test_vectors_belong_to_one_model(tiny_snapshot, tmp_path):
         attributes.load(tiny_snapshot / "attributes.safetensors", other)
 
     nine = torch.zeros(len(vectors.names), 9)
-    longer = dataclasses.replace(vectors, vectors=nine, below=nine)
+    longer = dataclasses.replace(vectors, vectors=nine, below=nine, scores=None)
     attributes.save(longer, tmp_path / "attributes.safetensors")
     assert attributes.load(tmp_path / "attributes.safetensors").vectors.shape[1] == 9
     with pytest.raises(VectorError, match="have another length than z"):
@@ -64,10 +88,24 @@ def test_vectors_of_one_end_go_back_as_they_came(tiny_snapshot, tmp_path):
     attributes.save(dataclasses.replace(now, below=2 * now.below), path)
     assert torch.equal(attributes.load(path).below, 2 * now.vectors)
     described = files.read_json(path.with_suffix(".json"))
-    files.write_json(path.with_suffix(".json"), described | {"format": attributes.ONE_END})
+    for row in described["attributes"]:
+        del row["score_offset"]
+    files.write_json(path.with_suffix(".json"), described | {"format": 1})
     files.save_tensors(path, dict(zip(now.names, now.vectors, strict=True)))
     before = attributes.load(path)
     assert torch.equal(before.vectors, now.vectors) and torch.equal(before.below, now.vectors)
+    assert before.scores is None
+
+
+def test_vectors_of_before_move_all_faces_alike(tiny_snapshot, tmp_path):
+    path = tmp_path / "attributes.safetensors"
+    now = attributes.load(tiny_snapshot / "attributes.safetensors")
+    attributes.save(dataclasses.replace(now, scores=None), path)
+    described = files.read_json(path.with_suffix(".json"))
+    files.write_json(path.with_suffix(".json"), described | {"format": 2})
+    before = attributes.load(path)
+    z = torch.randn(5, now.vectors.shape[1])
+    assert torch.equal(before.direction(z, {"Smiling": 1.0}), now.vectors.expand(5, -1))
 
 
 def test_damaged_vectors_are_one_sentence(tiny_snapshot, tmp_path):
@@ -77,6 +115,7 @@ def test_damaged_vectors_are_one_sentence(tiny_snapshot, tmp_path):
     for broken in (
         text.replace('"unit"', '"size"'),
         text.replace('"unit_below"', '"size"'),
+        text.replace('"score_offset"', '"offset"'),
         text.replace("Smiling", "Frowning"),
         "[]",
     ):

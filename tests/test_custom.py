@@ -173,9 +173,9 @@ def test_the_editor_makes_a_slider_that_edits(editor, sets):
     own = editor.attribute_from(*sets, name="Bright")
     assert own.counts == (4, 4) and own.model == editor.model
     face = sets[1][0]
-    torch.testing.assert_close(editor.direction({own: 2.0}), 2.0 * own.vector)
-    both = editor.direction({own: 1.0, "Smiling": 1.0})
-    torch.testing.assert_close(both, own.vector + editor.direction({"Smiling": 1.0}))
+    torch.testing.assert_close(editor.direction(face.z, {own: 2.0})[0], 2.0 * own.vector)
+    both = editor.direction(face.z, {own: 1.0, "Smiling": 1.0})
+    torch.testing.assert_close(both, own.vector + editor.direction(face.z, {"Smiling": 1.0}))
     assert editor.edit(face, {own: 3.0}).tobytes() != editor.edit(face, {}).tobytes()
     mu = torch.cat([editor.mirrored_mean(one) for side in sets for one in side])
     scores = editor.score(own, mu)
@@ -185,15 +185,16 @@ def test_the_editor_makes_a_slider_that_edits(editor, sets):
 def test_what_is_held_stays_under_a_slider_of_ones_own(editor, sets, tiny_snapshot):
     own = editor.attribute_from(*sets, name="Bright")
     smile = editor.vectors.vectors[0]
-    held = editor.direction({own: 2.0}, ["Smiling"])
+    z = torch.zeros(1, 8)
+    held = editor.direction(z, {own: 2.0}, ["Smiling"])[0]
     along = (own.vector @ smile) / (smile @ smile)
     torch.testing.assert_close(held, 2.0 * (own.vector - along * smile))
     with pytest.raises(VectorError, match="no attribute 'Tall'"):
-        editor.direction({own: 2.0}, ["Tall"])
+        editor.direction(z, {own: 2.0}, ["Tall"])
     bare = Editor(checkpoint.load_snapshot(tiny_snapshot), None, "bare")
-    torch.testing.assert_close(bare.direction({own: 2.0}), 2.0 * own.vector)
+    torch.testing.assert_close(bare.direction(z, {own: 2.0})[0], 2.0 * own.vector)
     with pytest.raises(VectorError, match="no attribute vectors"):
-        bare.direction({own: 2.0}, ["Smiling"])
+        bare.direction(z, {own: 2.0}, ["Smiling"])
 
 
 def test_a_minus_b_is_what_a_has_that_b_has_not(editor, sets):
@@ -216,7 +217,7 @@ def test_the_editor_refuses_what_is_no_slider(editor, sets, tmp_path):
         editor.attribute_from(sets[0][:1], sets[0][:1], name="Same")
     stranger = OwnAttribute("Freckles", torch.ones(8), (3, 4), None, "b" * 64)
     with pytest.raises(VectorError, match="another model"):
-        editor.direction({stranger: 1.0})
+        editor.direction(torch.zeros(1, 8), {stranger: 1.0})
     custom.save(stranger, tmp_path / "x.safetensors")
     with pytest.raises(VectorError, match="another model"):
         editor.load_attribute(tmp_path / "x.safetensors")

@@ -25,11 +25,11 @@ def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
     photograph = torch.zeros(1, 3, SIDE, SIDE)
     photograph[:, 0] = 0.2  # the reconstruction misses it
     z = torch.tensor([[0.0, 0.1, 0.5]])
-    shift = torch.tensor([0.3, 0.0, 2.0])
+    edited = z + torch.tensor([0.3, 0.0, 2.0])
     editor = FlatEditor()
-    pictures = (photograph, z, editor.decode(z))
-    pure = leakage.judged_edit(editor, FlatJudge(), shift, True, *pictures)
-    pasted = leakage.judged_edit(editor, FlatJudge(), shift, False, *pictures)
+    pictures = (photograph, edited, editor.decode(z))
+    pure = leakage.judged_edit(editor, FlatJudge(), True, *pictures)
+    pasted = leakage.judged_edit(editor, FlatJudge(), False, *pictures)
     torch.testing.assert_close(pure, torch.tensor([[0.3, 0.1, 2.5, 0.3]]))
     torch.testing.assert_close(pasted, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
 

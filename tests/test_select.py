@@ -13,7 +13,7 @@ from torch import Tensor
 from vaegan import Editor, attributes, directions, hub, images, leakage, select
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
-from vaegan.select import PLAIN, TUNED, Options, averages, winner
+from vaegan.select import PLAIN, TUNED, Options, Trial, averages, winner
 
 
 class Colours(FlatEditor):
@@ -35,7 +35,7 @@ def faces() -> FaceSet:
     same = torch.rand(count, generator=generator) < 0.72
     signs = torch.stack([smiling, smiling == same, torch.rand(count, generator=generator) < 0.5])
     signs = signs.T * 2.0 - 1
-    colour = signs * (0.1 + 0.3 * torch.rand(count, 3, generator=generator))
+    colour = signs * (0.02 + 0.38 * torch.rand(count, 3, generator=generator))
     pixels = images.to_uint8(colour.view(count, 3, 1, 1).expand(-1, -1, SIDE, SIDE)).contiguous()
     return FaceSet(
         images=pixels,
@@ -77,13 +77,19 @@ def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
     assert length == pytest.approx(select.FARTHEST, rel=1e-4)
 
 
+def trial_of(editor, critic, known, way: int = 1, **options) -> Trial:
+    """Of Smiling, where every face needs one step."""
+    score = torch.tensor([0.0, 0.0, 0.0, float(way < 0)])
+    return Trial(editor, critic, known, torch.eye(3), Options(**options), "Smiling", score, way)
+
+
 def test_a_judge_who_is_not_sure_is_asked_for_less(faces):
     # Red makes both, so what is lacking is known of each face.
     editor, critic, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
     known = leakage.know(editor, critic, faces.subset("validation"))
+    trial = trial_of(editor, critic, known, faces=300)
     sure, unsure = (
-        select.strength_needed(editor, critic, known, name, red, Options(faces=300))
-        for name in ("Smiling", "Bald")
+        select.strength_needed(replace(trial, name=name), red) for name in ("Smiling", "Bald")
     )
     lacking = -known.seen_r[known.seen_r[:, 0] < 0, 0]
     assert sure == pytest.approx(float(10 * lacking.quantile(select.AIM)), rel=0.03)
@@ -93,7 +99,8 @@ def test_a_judge_who_is_not_sure_is_asked_for_less(faces):
 def test_what_takes_an_attribute_away_is_asked_of_faces_that_have_it(faces):
     editor, critic, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
     known = leakage.know(editor, critic, faces.subset("validation"))
-    needed = select.strength_needed(editor, critic, known, "Smiling", red, Options(faces=300), -1)
+    trial = trial_of(editor, critic, known, way=-1, faces=300)
+    needed = select.strength_needed(trial, red)
     having = known.seen_r[known.seen_r[:, 0] > 0, 0]
     assert needed == pytest.approx(float(10 * having.quantile(select.AIM)), rel=0.03)
 
@@ -114,7 +121,7 @@ def test_below_zero_two_units_take_it_away_and_little_else(selected):
     assert gone["effect"] == pytest.approx(select.AIM, abs=0.06)
     assert gone["leakage"] < 0.05
     assert gone["method"] == winner(gone["compared"])
-    step = vectors.direction({"Smiling": -2.0})
+    step = vectors.direction(torch.zeros(1, 3), {"Smiling": -2.0})[0]
     # The difference of means drags along 0.44 of green for each red.
     assert step[0] < 0 and abs(step[1]) < 0.22 * abs(step[0])
 
@@ -125,7 +132,7 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
     again = attributes.load(tmp_path / "a.safetensors")
     assert again.methods == vectors.methods
     assert again.measured == vectors.measured
-    for part in ("vectors", "below"):
+    for part in ("vectors", "below", "scores"):
         assert torch.equal(getattr(again, part), getattr(vectors, part))
     torch.testing.assert_close(again.units, vectors.units, atol=1e-4, rtol=0)
     torch.testing.assert_close(again.units_below, vectors.units_below, atol=1e-4, rtol=0)
@@ -185,7 +192,9 @@ def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
     root = directions.whitener(mu, part.identity)
     columns = [0, 2, 3]
     names = tuple(faces.attribute_names[column] for column in columns)
-    people = select.Labelled(part.images, mu, part.attributes[:, columns], names, root)
+    labels = part.attributes[:, columns]
+    scores = directions.scores(mu, labels)
+    people = select.Labelled(part.images, mu, labels, names, root, scores)
     found, _ = select.candidate_directions(Trained(), people, part, columns, Options(steps=0))
     assert found[select.TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
@@ -217,7 +226,7 @@ def test_what_nobody_lacks_is_measured_as_nothing(faces):
     smiling = replace(faces, images=torch.full_like(faces.images, 200))
     known = leakage.know(Colours(), critic, smiling)
     step = torch.tensor([0.1, 0.0, 0.0])
-    measured = select.measure(Colours(), critic, known, "Smiling", step, Options())
+    measured = select.measure(trial_of(Colours(), critic, known), step)
     assert measured["faces"] == 0 and measured["effect"] == measured["leakage"] == 0
     assert measured["moves"] == {}
 

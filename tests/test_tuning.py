@@ -63,6 +63,7 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
             faces,
             deviations(z),
             torch.tensor([0]),
+            torch.ones(len(z), 1),
             others,
             red,
             way,
@@ -118,6 +119,7 @@ def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays(monkey
         faces,
         deviations(z),
         torch.tensor([0]),
+        torch.ones(len(z), 1),
         torch.zeros(1, 3),
         above,
     )
@@ -140,6 +142,7 @@ def test_a_direction_takes_no_colour_that_photographs_do_not_have(monkeypatch):
         faces,
         deviations(z),
         torch.tensor([0]),
+        torch.ones(len(z), 1),
         torch.zeros(1, 1),
         everywhere(1.0, 0.0, 0.0),
     )
@@ -169,6 +172,7 @@ def test_of_two_ways_the_one_that_draws_nothing_anew_is_taken(monkeypatch):
         faces,
         deviations(z),
         torch.tensor([0]),
+        torch.ones(len(z), 1),
         torch.zeros(1, 1),
         everywhere(1.0, 0.0, 0.0),
         weight="ANEW",
@@ -192,6 +196,7 @@ def test_of_two_ways_the_one_that_people_themselves_go_is_taken(monkeypatch):
         faces,
         torch.diag(torch.tensor([0.1, 0.3, 0.3])),
         torch.tensor([0]),
+        torch.ones(len(z), 1),
         torch.zeros(1, 1),
         everywhere(0.0, 0.0, 0.0),
         steps=300,
@@ -199,3 +204,30 @@ def test_of_two_ways_the_one_that_people_themselves_go_is_taken(monkeypatch):
     dark = z[brightness[:, 0] < 0, :2].sum(dim=1)
     assert ((dark + found[:2].sum()) > 0).float().mean() > 0.75
     assert found[1] > 2 * abs(found[0])
+
+
+def test_a_direction_is_one_step_of_as_many_as_each_face_needs():
+    z = colours(400)
+    pixels = images.to_uint8(flat(z))
+    seen = z / z.std(dim=0)
+    faces = tuning.Faces(pixels, z, pixels, seen, seen)
+
+    def tuned(needs: Tensor) -> Tensor:
+        return tuning.tune(
+            torch.tensor([[0.3, 0.0, 0.0]]),
+            flat,
+            lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
+            faces,
+            deviations(z),
+            torch.tensor([0]),
+            needs,
+            torch.zeros(1, 3),
+            everywhere(1.0, 0.0, 0.0),
+            steps=300,
+        )[0]
+
+    # If each goes exactly as far as it is from the threshold, one step is enough for all.
+    exact = tuned(-z[:, :1].clamp(max=-0.01))
+    assert 1 < exact[0] < 1.7
+    lacking = z[z[:, 0] < -0.05, 0]
+    assert (lacking - lacking * exact[0] > 0).all()

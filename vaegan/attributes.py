@@ -4,8 +4,10 @@
 
 The plain definition (Larsen et al. 2016, section 4.1; Radford et al. 2016): the mean latent of
 the faces that have an attribute minus the mean latent of those that do not, latents being the
-encoder's mean mu. A slider at s adds s · unit · vector; with a unit of 1, as here, 1 is the way
-from the one class mean to the other, for every attribute. `vaegan.directions` has other methods,
+encoder's mean mu. A slider at s adds s · unit · lack(z) · vector; with a unit of 1, as here, 1 is
+the way from the one class mean to the other, for every attribute. lack(z) is how much a face has to
+change, 1 in the mean (`directions.lack`): one that smiles a little already needs less of a smile
+than one that frowns, and more than it needs would be paint. `vaegan.directions` has other methods,
 and `vaegan.select` finds the one that changes least beside what it should, and its units. What
 takes an attribute away need not be what gives it, backwards, so below 0 a slider has a vector of
 its own.
@@ -28,8 +30,8 @@ from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
 from vaegan.networks import Encoder, encode_all
 
-FORMAT = 2
-ONE_END = 1  # an earlier format, whose sliders have one vector for both ends
+FORMAT = 3
+EARLIER = (1, 2)  # whose sliders move all faces alike; in the first by one vector for both ends
 LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
 
 
@@ -90,7 +92,7 @@ class AttributeVectors:
     names: (A,) CelebA's keys
     vectors, below: (A, latent_dim) in raw mu units, both towards having it: what a slider goes
         along above 0, and below
-    units, units_below: (A,) in (0, 1]: a slider at s adds s · unit · vector
+    units, units_below: (A,) in (0, 1]: a slider at s adds s · unit · lack(z) · vector
     counts: for each attribute, training faces that have it and that have it not
     method: how they were computed
     methods: the same for each attribute, where it differs; or empty
@@ -98,6 +100,7 @@ class AttributeVectors:
         or None; or empty
     dataset: fingerprint of the prepared set
     model: SHA-256 of the `model.safetensors` they belong to
+    scores: (A, latent_dim + 1), as `directions.scores` gives them; None where all faces move alike
     """
 
     names: tuple[str, ...]
@@ -111,9 +114,10 @@ class AttributeVectors:
     model: str
     methods: tuple[str, ...] = ()
     measured: tuple[dict[str, Any] | None, ...] = ()
+    scores: Tensor | None = None
 
-    def direction(self, settings: dict[str, float], hold: Sequence[str] = ()) -> Tensor:
-        """The sum of s · unit · vector over the settings: (latent_dim,).
+    def direction(self, z: Tensor, settings: dict[str, float], hold: Sequence[str] = ()) -> Tensor:
+        """What to add to z: the sum of s · unit · lack(z) · vector over the settings.
 
         Conditional editing (Shen et al. 2020, "Interpreting the latent space of GANs for semantic
         face editing", section 2.2): each vector v gives up what it shares with the held vectors.
@@ -122,12 +126,16 @@ class AttributeVectors:
         and held is moved, and the others are not in its way.
 
         Args:
+            z: (N, latent_dim), the faces as they are.
             hold: attributes to leave alone while others change.
+
+        Returns:
+            (N, latent_dim).
 
         Raises:
             VectorError: a name is not known.
         """
-        total = torch.zeros(self.vectors.shape[1])
+        total = torch.zeros_like(z)
         for name, strength in settings.items():
             row = self._row(name)
             vector, unit = (
@@ -136,7 +144,11 @@ class AttributeVectors:
                 else (self.below[row], self.units_below[row])
             )
             vector = self.without(vector, [other for other in hold if other != name])
-            total = total + strength * unit * vector
+            step = strength * unit * vector
+            if self.scores is not None:
+                way = 1 if strength > 0 else -1
+                step = directions.lack(self.scores[row], z, way).unsqueeze(1) * step
+            total = total + step
         return total
 
     def without(self, vector: Tensor, held: Sequence[str]) -> Tensor:
@@ -187,6 +199,7 @@ def compute(
         method=method,
         dataset=faces.fingerprint,
         model=model,
+        scores=directions.scores(mu, labels)[kept],
     )
 
 
@@ -199,15 +212,18 @@ def sides(labels: Tensor) -> list[tuple[int, int]]:
 
 
 def save(vectors: AttributeVectors, path: Path) -> None:
-    """Writes `path` (.safetensors: for each attribute both vectors) and the .json beside it.
+    """Writes `path` (.safetensors: for each attribute both vectors and its score's weights), and
+    the .json beside it.
 
     Raises:
         FileError: the path has another ending, or JSON cannot hold what was measured; whatever
             vectors were there before stay.
     """
     path = files.tensors_path(path)
-    ends = torch.stack([vectors.vectors, vectors.below], dim=1)  # (A, 2, latent_dim)
-    tensors = dict(zip(vectors.names, ends, strict=True))
+    parts = [vectors.vectors, vectors.below]
+    if vectors.scores is not None:
+        parts.append(vectors.scores[:, :-1])
+    tensors = dict(zip(vectors.names, torch.stack(parts, dim=1), strict=True))  # (2 or 3, D) each
     rows = [
         {
             "name": name,
@@ -226,7 +242,9 @@ def save(vectors: AttributeVectors, path: Path) -> None:
             strict=True,
         )
     ]
-    for key, values in (("method", vectors.methods), ("measured", vectors.measured)):
+    offsets = [] if vectors.scores is None else vectors.scores[:, -1].tolist()
+    optional = {"score_offset": offsets, "method": vectors.methods, "measured": vectors.measured}
+    for key, values in optional.items():
         for row, value in zip(rows, values, strict=False):
             row[key] = value
     described = {
@@ -253,15 +271,18 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     described = files.read_json(path.with_suffix(".json"))
     tensors, _ = files.load_tensors(path)
     try:
-        if described["format"] not in (ONE_END, FORMAT):
+        if described["format"] not in (*EARLIER, FORMAT):
             raise VectorError(f"{path} has a format that this program does not read.")
         rows: list[dict[str, Any]] = described["attributes"]
         names = tuple(row["name"] for row in rows)
-        ends = torch.stack([tensors[name].float().expand(2, -1) for name in names])
+        parts = torch.stack([torch.atleast_2d(tensors[name].float()) for name in names], dim=1)
+        above, below, *weights = parts if len(parts) > 1 else parts.expand(2, -1, -1)
+        offsets = [float(row["score_offset"]) for row in rows if "score_offset" in row]
+        scores = [torch.cat([each, torch.tensor(offsets).unsqueeze(1)], dim=1) for each in weights]
         found = AttributeVectors(
             names=names,
-            vectors=ends[:, 0],
-            below=ends[:, 1],
+            vectors=above,
+            below=below,
             units=torch.tensor([float(row["unit"]) for row in rows]),
             units_below=torch.tensor([float(row["unit_below"]) for row in rows]),
             counts=tuple((int(row["positives"]), int(row["negatives"])) for row in rows),
@@ -270,6 +291,7 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
             model=str(described["model"]),
             methods=tuple(str(row["method"]) for row in rows if "method" in row),
             measured=tuple(_measured(row["measured"]) for row in rows if "measured" in row),
+            scores=scores[0] if scores else None,
         )
     except VectorError:
         raise
@@ -278,7 +300,8 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     for part in (found.methods, found.measured):
         if len(part) not in (0, len(names)):
             raise VectorError(f"{path} does not hold attribute vectors.")
-    if not all(torch.isfinite(part).all() for part in (ends, found.units, found.units_below)):
+    numbers = (parts, *scores, found.units, found.units_below)
+    if not all(torch.isfinite(part).all() for part in numbers):
         raise VectorError(f"{path} is damaged: a vector is not finite.")
     if model is not None and found.model != model.sha256:
         raise VectorError(f"The attribute vectors in {path} belong to another model.")

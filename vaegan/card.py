@@ -95,9 +95,10 @@ def _pictures(folder: Path, model: Snapshot) -> list[str]:
     vectors = attributes.load(path, model)
     edits = {name: strength for name, strength in EDITS.items() if name in vectors.names}
     edits = edits or dict.fromkeys(vectors.names[: len(EDITS)], 2)
-    steps = [torch.zeros_like(z[0]), *(vectors.direction({n: float(s)}) for n, s in edits.items())]
-    edited = (z[:EDITED, None] + torch.stack(steps)).flatten(0, 1)
-    _save(folder / EDITS_PICTURE, editor.decode(edited), len(steps))
+    z = z[:EDITED]
+    edited = [z, *(z + vectors.direction(z, {n: float(s)}) for n, s in edits.items())]
+    drawn = editor.decode(torch.stack(edited, dim=1).flatten(0, 1))
+    _save(folder / EDITS_PICTURE, drawn, len(edited))
     named = ", ".join(
         f"{SLIDERS[name].label if name in SLIDERS else name} at {strength:+d}"
         for name, strength in edits.items()

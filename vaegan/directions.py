@@ -18,6 +18,8 @@ SHRINKAGE = 0.1  # share of a covariance that is replaced by its mean variance
 RAISED = 0.05  # the same, where only distances are wanted
 ALIKE = 4  # differences within people, for each dimension, from which on their covariance is known
 RIDGE = 0.3  # on the labels' correlations, whose small eigenvalues are noise
+NOISE = 0.3  # the same on the latents' covariance, times latents for each face
+LEAST, MOST = 0.6, 2.0  # of a step, that a face takes however little or much it lacks
 
 
 def difference_of_means(mu: Tensor, labels: Tensor) -> Tensor:
@@ -117,6 +119,42 @@ def pattern(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
     weight, _ = logistic_regression(_standardised(mu), labels, DECAY)
     scores = _standardised(mu) @ weight.T
     return least_squares(mu, scores, ridge) * both_sides(labels).to(mu).unsqueeze(1)
+
+
+def scores(mu: Tensor, labels: Tensor) -> Tensor:
+    """How much of each attribute a face has, read off its latents: (A, D + 1), see `lack`.
+
+    Least squares of each attribute's known labels on the latents, so scaled that those who have it
+    not are at 0 in the mean, and those who have it at 1. The last column is to be added.
+    """
+    rows = []
+    for column, both in zip(labels.T, both_sides(labels).tolist(), strict=True):
+        row = torch.zeros(mu.shape[1] + 1).to(mu)
+        if both:
+            known = mu[column != 0]
+            x, y = _standardised(known), column[column != 0].to(mu)
+            ridge = NOISE * mu.shape[1] / len(x) * torch.eye(mu.shape[1]).to(mu)
+            normal = torch.linalg.solve(x.T @ x / len(x) + ridge, x.T @ (y - y.mean()) / len(x))
+            normal = normal / known.std(dim=0).clamp_min(1e-6)
+            has, has_not = (mu[column == side].mean(dim=0) @ normal for side in (1, -1))
+            row[:-1], row[-1] = normal, -has_not
+            row = row / (has - has_not).clamp_min(1e-6)
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def lack(score: Tensor, z: Tensor, way: int = 1) -> Tensor:
+    """How long a step each face needs, where the mean face that lacks the attribute needs 1: (N,).
+
+    A face at p on the way from the mean of those who have it not to the mean of those who have it
+    needs 1 − p to get it, and p to lose it; but never less than LEAST, nor more than MOST.
+
+    Args:
+        score: (D + 1,), a row of `scores`. z: (N, D).
+        way: -1 to take the attribute away.
+    """
+    has = z @ score[:-1] + score[-1]
+    return (1 - has if way > 0 else has).clamp(LEAST, MOST)
 
 
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

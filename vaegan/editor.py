@@ -175,9 +175,12 @@ class Editor:
         return self.decoder(z)
 
     def direction(
-        self, settings: dict[str | OwnAttribute, float], hold: Sequence[str] = ()
+        self, z: Tensor, settings: dict[str | OwnAttribute, float], hold: Sequence[str] = ()
     ) -> Tensor:
-        """What `settings` add to z, (latent_dim,), orthogonal to the vectors of those in `hold`.
+        """What `settings` add to z, orthogonal to the vectors of those in `hold`.
+
+        z: (N, latent_dim), as is what is returned. How long each step is depends on the face, see
+        `AttributeVectors.direction`; one's own attributes move all faces alike.
 
         Raises:
             VectorError: the model has no such attribute, or it was made for another model.
@@ -186,13 +189,13 @@ class Editor:
         named = {name: s for name, s in settings.items() if name not in own}
         if self.vectors is None and (named or (own and hold)):
             raise VectorError("This model has no attribute vectors.")
-        total = torch.zeros(self.config.latent_dim)
+        total = torch.zeros_like(z)
         for attribute, strength in own.items():
             if attribute.model != self.model:
                 raise VectorError(f"{attribute.name!r} was made for another model.")
             vector = self.vectors.without(attribute.vector, hold) if hold else attribute.vector
             total = total + strength * vector
-        return total + self.vectors.direction(named, hold) if named else total
+        return total + self.vectors.direction(z, named, hold) if named else total
 
     # ------------------------------------------------------------ editing
 
@@ -234,7 +237,10 @@ class Editor:
 
     def draw_edit(self, face: Face, settings: Settings) -> Tensor:
         """E, the decoder's picture of an edit: (1, 3, R, R) in [-1, 1]."""
-        return self.decode(face.z + self.direction(settings.sliders, settings.hold))
+        return self.decode(self._edited(face, settings))
+
+    def _edited(self, face: Face, settings: Settings) -> Tensor:
+        return face.z + self.direction(face.z, settings.sliders, settings.hold)
 
     def frame(self, shown: View, settings: Settings) -> NDArray[np.uint8]:
         """An edit as `shown` shows it, (H, W, 3): quick enough for every move of a slider."""
@@ -298,7 +304,7 @@ class Editor:
         Raises:
             VectorError: an unknown attribute.
         """
-        z = face.z + self.direction(settings.sliders, settings.hold)
+        z = self._edited(face, settings)
         if face.photo is None:
             return self.face_of(z)
         photo = self.compose([(face, settings)])

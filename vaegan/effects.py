@@ -60,7 +60,7 @@ class Edits:
                 continue
             few, others = known.rows(chosen), bystanders(critic, target)
             for strength in strengths:
-                shift = editor.direction({name: strength})
+                shift = editor.direction(few.z, {name: strength})
                 after = scores_after(editor, critic, few, shift, pure)
                 seen = verdicts(before[chosen], after, target, others)
                 self.parts[strength][chosen, column] = seen
@@ -123,7 +123,7 @@ def against_plain(
         target = critic.names.index(name)
         chosen = lacking(known.seen_r, target, faces, seed)
         few = known.rows(chosen)
-        steps = {"shipped": editor.direction({name: 1.0}), "plain": plain[column]}
+        steps = {"shipped": editor.direction(few.z, {name: 1.0}), "plain": plain[column]}
         found = {
             kind: at_same_effect(editor, critic, few, target, step) for kind, step in steps.items()
         }

@@ -54,8 +54,8 @@ def identity(editor: Editor, known: Known, seed: int = 0) -> dict[str, Any]:
     photographs, originals = embed(x), embed(r)
     own = {}
     for slider in editor.attributes:
-        shift = editor.direction({slider.name: STRENGTH})
-        own[slider.name] = nearest_own(embed(editor.decode(z + shift)), originals).float()
+        edited = z + editor.direction(z, {slider.name: STRENGTH})
+        own[slider.name] = nearest_own(embed(editor.decode(edited)), originals).float()
     report: dict[str, Any] = {
         "among": len(chosen),
         "strength": STRENGTH,

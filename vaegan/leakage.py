@@ -91,22 +91,22 @@ def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, way: in
 
 
 def judged_edit(
-    editor: Editor, critic: Judge, shift: Tensor, pure: bool, x: Tensor, z: Tensor, r: Tensor
+    editor: Editor, critic: Judge, pure: bool, x: Tensor, z: Tensor, r: Tensor
 ) -> Tensor:
-    """The judge's scores, (N, A), of some faces with `shift` added to z.
+    """The judge's scores, (N, A), of some faces that were edited to z.
 
     pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
     """
-    edited = editor.decode(z + shift)
+    edited = editor.decode(z)
     return critic.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
 
 
 def scores_after(
     editor: Editor, critic: Judge, known: Known, shift: Tensor, pure: bool = True
 ) -> Tensor:
-    """`judged_edit` of all faces of `known`: (N, A)."""
-    look = partial(judged_edit, editor, critic, shift, pure)
-    return judge.mapped(look, known.x, known.z, known.r)
+    """`judged_edit` of all faces of `known` with `shift`, (D,) or (N, D), added to z: (N, A)."""
+    look = partial(judged_edit, editor, critic, pure)
+    return judge.mapped(look, known.x, known.z + shift, known.r)
 
 
 def lacking(seen: Tensor, target: int, most: int, seed: int, way: int = 1) -> Tensor:
@@ -169,6 +169,7 @@ def at_same_effect(
 ) -> tuple[float, Tensor] | None:
     """`matched` of a direction on faces that lack the target; pure as in `judged_edit`.
 
+    direction: (D,), or (N, D) where each face has its own
     way: -1 for the direction backwards, on faces that have the target.
     """
     others = bystanders(critic, target)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ class Labelled:
     """The labelled training people, in the judge's order of attributes.
 
     pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns
-    root: (D, D), the `directions.whitener` of their latents
+    root: (D, D), the `directions.whitener` of their latents; scores: (A, D + 1), their
+        `directions.scores`
     """
 
     pixels: Tensor
@@ -109,6 +110,7 @@ class Labelled:
     labels: Tensor
     names: tuple[str, ...]
     root: Tensor
+    scores: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +148,9 @@ def select(
         raise VectorError("No attribute has training faces on both sides.")
     names = tuple(train.attribute_names[index] for index in columns)
     mu = encode_all(editor.encoder, train.images)
-    root = directions.whitener(mu, train.identity)
-    people = Labelled(train.images, mu, train.attributes[:, columns], names, root)
+    labels = train.attributes[:, columns]
+    root, scores = directions.whitener(mu, train.identity), directions.scores(mu, labels)
+    people = Labelled(train.images, mu, labels, names, root, scores)
     candidates, takers = candidate_directions(editor, people, validation, columns, options)
     known = leakage.know(editor, critic, validation)
 
@@ -160,7 +163,8 @@ def select(
             end = End(own[UNMEASURED], 1.0, UNMEASURED)
             kept[index] = end, end
             continue
-        above = best_end(editor, critic, known, root, name, own, options)
+        trial = Trial(editor, critic, known, root, options, name, scores[index])
+        above = best_end(trial, own)
         table[name] = above.compared
         least = min(above.measured["effect"], above.measured["photograph"]["effect"])
         if (least < SHOWN or name not in critic.judged) and name not in KEPT:
@@ -169,7 +173,7 @@ def select(
         if takers[index].any():
             takes[TUNED] = takers[index]
         last = (list(takes)[-1], above.unit)
-        kept[index] = above, best_end(editor, critic, known, root, name, takes, options, -1, last)
+        kept[index] = above, best_end(replace(trial, way=-1), takes, last)
     if not kept:
         raise VectorError("No attribute shows well enough on validation faces to be kept.")
     aboves, belows = zip(*kept.values(), strict=True)
@@ -180,11 +184,13 @@ def select(
         units=torch.tensor([end.unit for end in aboves]),
         units_below=torch.tensor([end.unit for end in belows]),
         counts=tuple(attributes.sides(people.labels[:, list(kept)])),
-        method="for each attribute what leaks least and stays nearest on validation people",
+        method="for each attribute what leaks least, stays nearest and draws least anew on "
+        "validation people",
         dataset=faces.fingerprint,
         model=model,
         methods=tuple(end.method for end in aboves),
         measured=tuple(_measured(*ends) for ends in kept.values()),
+        scores=scores[list(kept)],
     )
     return chosen, table
 
@@ -312,6 +318,9 @@ def _tuned(
             faces,
             people.root,
             targets,
+            torch.stack(
+                [directions.lack(score, people.mu, way) for score in people.scores[targets]], dim=1
+            ),
             others,
             tint[targets],
             way,
@@ -326,68 +335,86 @@ def _tuned(
 # ---------------------------------------------------------------- comparison
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One end of a slider, on validation people.
+
+    root: (D, D), as `directions.distance` takes it
+    score: (D + 1,), as `directions.lack` takes it
+    way: -1 for the end below 0, and people who have the attribute
+    """
+
+    editor: Editor
+    critic: Judge
+    known: Known
+    root: Tensor
+    options: Options
+    name: str
+    score: Tensor
+    way: int = 1
+
+    @property
+    def target(self) -> int:
+        return self.critic.names.index(self.name)
+
+    def lacking(self, pure: bool, most: int) -> Known:
+        """At most so many faces that have something to gain, or to lose."""
+        seen = self.known.seen_r if pure else self.known.seen_x
+        rows = leakage.lacking(seen, self.target, most, self.options.seed, self.way)
+        return self.known.rows(rows)
+
+    def steps(self, faces: Known, direction: Tensor) -> Tensor:
+        """(N, D), `direction` as long as each face needs it."""
+        return directions.lack(self.score, faces.z, self.way).unsqueeze(1) * direction
+
+    def at_same_effect(
+        self, direction: Tensor, goal: float = leakage.GOAL, pure: bool = True
+    ) -> tuple[float, Tensor] | None:
+        """As `leakage.at_same_effect` does."""
+        few = self.lacking(pure, self.options.faces)
+        steps = self.steps(few, direction)
+        return leakage.at_same_effect(
+            self.editor, self.critic, few, self.target, steps, goal, pure, self.way
+        )
+
+
 def best_end(
-    editor: Editor,
-    critic: Judge,
-    known: Known,
-    root: Tensor,
-    name: str,
-    candidates: dict[str, Tensor],
-    options: Options,
-    way: int = 1,
-    otherwise: tuple[str, float] = (PLAIN, 1.0),
+    trial: Trial, candidates: dict[str, Tensor], otherwise: tuple[str, float] = (PLAIN, 1.0)
 ) -> End:
     """The winner of the candidates, in units that have the same effect everywhere.
 
     Args:
-        way: -1 for the end below 0.
         otherwise: the method if none gets there, and the unit if nothing is enough.
     """
-    compared = compare(editor, critic, known, root, name, candidates, options, way)
+    compared = compare(trial, candidates)
     method = winner(compared, otherwise[0])
-    enough = strength_needed(editor, critic, known, name, candidates[method], options, way)
-    vector, unit = _in_units(candidates[method], enough, root, otherwise[1])
-    measured = measure(editor, critic, known, name, unit * vector, options, way)
-    return End(vector, unit, method, compared, measured)
+    enough = strength_needed(trial, candidates[method])
+    vector, unit = _in_units(candidates[method], enough, trial.root, otherwise[1])
+    return End(vector, unit, method, compared, measure(trial, unit * vector))
 
 
-def compare(
-    editor: Editor,
-    critic: Judge,
-    known: Known,
-    root: Tensor,
-    name: str,
-    candidates: dict[str, Tensor],
-    options: Options,
-    way: int = 1,
-) -> dict[str, dict[str, float] | None]:
-    """By method, where it flips GOAL of the faces that lack `name`: its leakage, its distance, and
-    how much it draws anew. None where a method does not get there.
-
-    Args:
-        root: as in `directions.distance`.
-        way: -1 for faces that have it, and directions backwards.
-    """
-    target = critic.names.index(name)
-    few = known.rows(leakage.lacking(known.seen_r, target, options.faces, options.seed, way))
+def compare(trial: Trial, candidates: dict[str, Tensor]) -> dict[str, dict[str, float] | None]:
+    """By method, where it flips GOAL of the faces: its leakage, its distance, and how much it draws
+    anew. None where a method does not get there."""
+    few = trial.lacking(True, trial.options.faces)
     compared: dict[str, dict[str, float] | None] = {}
     for method, direction in candidates.items():
-        found = leakage.at_same_effect(editor, critic, few, target, direction, way=way)
+        found = trial.at_same_effect(direction)
         if found is None:
             compared[method] = None
             continue
         shift = found[0] * direction
         compared[method] = {
             "leakage": round(_leakage(found[1]), 4),
-            "distance": round(directions.distance(shift, root), 3),
-            "anew": round(_anew(editor, few, way * shift), 4),
+            "distance": round(directions.distance(shift, trial.root), 3),
+            "anew": round(_anew(trial.editor, few, trial.way * trial.steps(few, shift)), 4),
         }
     return compared
 
 
 def _anew(editor: Editor, faces: Known, shift: Tensor) -> float:
     """How much an edit draws anew, the mean over `faces`."""
-    edited = judge.mapped(lambda z: editor.decode(z + shift), faces.z)
+    edited = judge.mapped(editor.decode, faces.z + shift)
     return float(drawn_anew(faces.r, edited).mean())
 
 
@@ -406,35 +433,21 @@ def winner(compared: dict[str, dict[str, float] | None], otherwise: str = PLAIN)
     return min(products, key=products.__getitem__, default=otherwise)
 
 
-def strength_needed(
-    editor: Editor,
-    critic: Judge,
-    known: Known,
-    name: str,
-    direction: Tensor,
-    options: Options,
-    way: int = 1,
-) -> float | None:
-    """How many times `direction` a slider needs at +2; None if nothing is enough.
+def strength_needed(trial: Trial, direction: Tensor) -> float | None:
+    """How many times `direction` a slider needs at its end's STRENGTH; None if nothing is enough.
 
     Where the aim is out of reach, or the judge cannot tell the attribute well enough to ask for so
     much, it is the effect that directions are compared at. Below 0, where sliders are dragged on
     faces, too, that have nothing to lose, photographs do not ask for more.
-
-    Args:
-        way: -1 for what it needs at −2 to take the attribute away.
     """
-    target = critic.names.index(name)
 
     def strength(pure: bool, aim: float) -> float | None:
-        seen = known.seen_r if pure else known.seen_x
-        few = known.rows(leakage.lacking(seen, target, options.faces, options.seed, way))
-        found = leakage.at_same_effect(editor, critic, few, target, direction, aim, pure, way)
+        found = trial.at_same_effect(direction, aim, pure)
         return found and found[0]
 
-    if name not in critic.judged or (enough := strength(True, AIM)) is None:
+    if trial.name not in trial.critic.judged or (enough := strength(True, AIM)) is None:
         return strength(True, leakage.GOAL)
-    if way < 0:
+    if trial.way < 0:
         return enough
     on_photographs = strength(False, AIM_PHOTOGRAPH) or float("inf")
     return max(enough, min(on_photographs, BEYOND * enough))
@@ -456,44 +469,36 @@ def _in_units(
     return longest * vector, unit
 
 
-def measure(
-    editor: Editor,
-    critic: Judge,
-    known: Known,
-    name: str,
-    step: Tensor,
-    options: Options,
-    way: int = 1,
-) -> dict[str, Any]:
-    """What the slider at +2 does to validation people, in shares.
+def measure(trial: Trial, step: Tensor) -> dict[str, Any]:
+    """What the slider at +2, or −2, does to validation people, in shares.
 
     Args:
         step: (D,), what one unit of the slider adds.
-        way: -1 for −2, and people who have the attribute.
     """
-    target = critic.names.index(name)
+    critic, target = trial.critic, trial.target
     others = leakage.bystanders(critic, target)
-    strength = way * STRENGTH
-    measured: dict[str, Any] = {"strength": strength, "judged": name in critic.judged}
-    for pure, seen in ((True, known.seen_r), (False, known.seen_x)):
-        rows = leakage.lacking(seen, target, 2 * options.faces, options.seed, way)
-        few, before = known.rows(rows), seen[rows]
-        after = leakage.scores_after(editor, critic, few, strength * step, pure)
-        parts = leakage.verdicts(before, after, target, others, way)
+    strength = trial.way * STRENGTH
+    measured: dict[str, Any] = {"strength": strength, "judged": trial.name in critic.judged}
+    for pure in (True, False):
+        few = trial.lacking(pure, 2 * trial.options.faces)
+        before = few.seen_r if pure else few.seen_x
+        shift = strength * trial.steps(few, step)
+        after = leakage.scores_after(trial.editor, critic, few, shift, pure)
+        parts = leakage.verdicts(before, after, target, others, trial.way)
         numbers = {
-            "effect": round(float(parts[:, 0, 0].mean()), 3) if len(rows) else 0.0,
-            "leakage": round(_leakage(parts), 3) if len(rows) else 0.0,
+            "effect": round(float(parts[:, 0, 0].mean()), 3) if len(before) else 0.0,
+            "leakage": round(_leakage(parts), 3) if len(before) else 0.0,
         }
         if not pure:
             measured["photograph"] = numbers
             continue
-        turned = ((before > 0) != (after > 0)).float().sum(dim=0) / max(1, len(rows))
+        turned = ((before > 0) != (after > 0)).float().sum(dim=0) / max(1, len(before))
         turned[target] = 0
         for index, other in enumerate(critic.names):
             turned[index] *= other in critic.judged
         most = turned.topk(min(3, len(turned)))
         measured |= numbers | {
-            "faces": len(rows),
+            "faces": len(before),
             "moves": {
                 critic.names[index]: round(share, 3)
                 for share, index in zip(most.values.tolist(), most.indices.tolist(), strict=True)

@@ -151,6 +151,7 @@ def tune(
     faces: Faces,
     root: Tensor,
     targets: Tensor,
+    needs: Tensor,
     bystanders: Tensor,
     tint: Tensor,
     way: int = 1,
@@ -171,11 +172,12 @@ def tune(
         decode, see: z → x → scores in deviations from the threshold, both differentiable.
         root: (D, D), as `directions.whitener` gives it.
         targets: (T,), columns of the scores. bystanders: (T, A), weights of the scores to keep.
+        needs: (N, T), how long a step each face is moved, see `directions.lack`.
         tint: (T, 3, CELLS, CELLS), as `tints` gives it.
         way: 1 to give targets, -1 to take them away.
 
     Returns:
-        (T, D): z + direction shows the target, or does not.
+        (T, D): z + needs · direction shows the target, or does not.
     """
     generator = torch.Generator().manual_seed(seed)
     # Descent where a person's own deviations are all as long, so that it keeps the person.
@@ -199,7 +201,7 @@ def tune(
                 for mode, one, u in zip(over.tolist(), index.tolist(), drawn, strict=True)
             ]
         )
-        shift = (white @ root.T)[index]
+        shift = needs[rows, index].unsqueeze(1) * (white @ root.T)[index]
         laid = over.view(-1, 1, 1, 1)
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
