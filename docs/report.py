@@ -145,9 +145,10 @@ def vectors(table: dict[str, Any] | None) -> list[str]:
     methods = sorted(table["average"], key=lambda name: table["average"][name]["leakage"])
     lines = [
         f"Leakage in %, on validation people, at the strength where {table['goal']:.0%} of the "
-        "faces that lack the attribute show it; and how far an edit leads there, in deviations "
-        "between one person's photographs. A dash: the method does not get there. Bold: what "
-        "ships, which is what has the least leakage × distance × structure drawn anew.\n",
+        "faces that lack the attribute show it, each being moved as far as it lacks it; and how "
+        "far an edit leads there in the mean, in deviations between one person's photographs. A "
+        "dash: the method does not get there. Bold: what ships, which is what has the least "
+        "leakage × distance × structure drawn anew.\n",
         f"| | {' | '.join(methods)} |",
         f"| --- |{' --- |' * len(methods)}",
         f"| mean of the judged | "

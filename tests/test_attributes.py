@@ -40,16 +40,16 @@ def test_directions_add_up(by_hand):
 def test_a_face_gets_as_much_as_it_lacks(by_hand):
     """z[0] says how much it smiles: 0 not at all, 1 as those do who smile."""
     vectors = dataclasses.replace(by_hand, scores=torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.25]]))
-    z = torch.tensor([[0.0, 0], [-0.5, 0], [0.25, 0], [3, 0], [-7, 0]])
+    z = torch.tensor([[0.0, 0], [-0.25, 0], [0.25, 0], [3, 0], [-7, 0]])
     close = torch.testing.assert_close
     smiles = vectors.direction(z, {"Smiling": 2})
-    close(smiles, torch.tensor([[2.0, 0], [3, 0], [1.5, 0], [1.2, 0], [4, 0]]))
+    close(smiles, torch.tensor([[2.0, 0], [2.5, 0], [1.5, 0], [1.2, 0], [3, 0]]))
     # A quarter of a man: three quarters of a step to be one, and no less than 0.6 to be none.
     close(vectors.direction(z[:1], {"Male": 2}), torch.tensor([[0.0, 7.5]]))
     close(vectors.direction(z[:1], {"Male": -1}), torch.tensor([[0.0, -0.6]]))
-    # Who does not smile loses 0.6 of a step of smile, who smiles much two at most.
+    # Who does not smile loses 0.6 of a step of smile, who smiles much 1.5 at most.
     gone = vectors.direction(z[[0, 3]], {"Smiling": -1})
-    close(gone, torch.tensor([[-0.15, -0.6], [-0.5, -2.0]]))
+    close(gone, torch.tensor([[-0.15, -0.6], [-0.375, -1.5]]))
 
 
 def test_one_unit_is_the_way_between_the_class_means(tiny_snapshot, drawn_faces):

@@ -19,7 +19,7 @@ RAISED = 0.05  # the same, where only distances are wanted
 ALIKE = 4  # differences within people, for each dimension, from which on their covariance is known
 RIDGE = 0.3  # on the labels' correlations, whose small eigenvalues are noise
 NOISE = 0.3  # the same on the latents' covariance, times latents for each face
-LEAST, MOST = 0.6, 2.0  # of a step, that a face takes however little or much it lacks
+LEAST, MOST = 0.6, 1.5  # of a step, that a face takes however little or much it lacks
 
 
 def difference_of_means(mu: Tensor, labels: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ BEYOND = 1.5  # … at no more than so many times the strength, since leakage gr
 # How far +2 may lead, in deviations between one person's photographs. Two of these lie
 # √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way, and what
 # goes farther is another person or paint (docs/experiments.md).
-FARTHEST = 9.0
+FARTHEST = 8.0
 UNSEEN = 0.02  # what an edit draws anew, of structure, that nobody sees
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
 # judge does not know it well enough to tell …
@@ -437,8 +437,7 @@ def strength_needed(trial: Trial, direction: Tensor) -> float | None:
     """How many times `direction` a slider needs at its end's STRENGTH; None if nothing is enough.
 
     Where the aim is out of reach, or the judge cannot tell the attribute well enough to ask for so
-    much, it is the effect that directions are compared at. Below 0, where sliders are dragged on
-    faces, too, that have nothing to lose, photographs do not ask for more.
+    much, it is the effect that directions are compared at.
     """
 
     def strength(pure: bool, aim: float) -> float | None:
@@ -447,8 +446,6 @@ def strength_needed(trial: Trial, direction: Tensor) -> float | None:
 
     if trial.name not in trial.critic.judged or (enough := strength(True, AIM)) is None:
         return strength(True, leakage.GOAL)
-    if trial.way < 0:
-        return enough
     on_photographs = strength(False, AIM_PHOTOGRAPH) or float("inf")
     return max(enough, min(on_photographs, BEYOND * enough))
 
