@@ -132,6 +132,8 @@ MEASURED = {"effect": 0.9, "leakage": 0.1, "judged": True, "moves": {"Male": 0.2
     [
         ({"unit": "abc"}, False),
         ({"unit": 10**400}, False),
+        ({"score_offset": "abc"}, False),
+        ({"score_offset": 10**400}, False),
         ({"positives": "many"}, False),
         ({"measured": None}, True),
         ({"measured": MEASURED}, True),

@@ -278,7 +278,8 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
         parts = torch.stack([torch.atleast_2d(tensors[name].float()) for name in names], dim=1)
         above, below, *weights = parts if len(parts) > 1 else parts.expand(2, -1, -1)
         offsets = [float(row["score_offset"]) for row in rows if "score_offset" in row]
-        scores = [torch.cat([each, torch.tensor(offsets).unsqueeze(1)], dim=1) for each in weights]
+        column = torch.tensor(offsets).unsqueeze(1)
+        [scores] = [torch.cat([each, column], dim=1) for each in weights] or [None]
         found = AttributeVectors(
             names=names,
             vectors=above,
@@ -291,7 +292,7 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
             model=str(described["model"]),
             methods=tuple(str(row["method"]) for row in rows if "method" in row),
             measured=tuple(_measured(row["measured"]) for row in rows if "measured" in row),
-            scores=scores[0] if scores else None,
+            scores=scores,
         )
     except VectorError:
         raise
@@ -300,7 +301,7 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     for part in (found.methods, found.measured):
         if len(part) not in (0, len(names)):
             raise VectorError(f"{path} does not hold attribute vectors.")
-    numbers = (parts, *scores, found.units, found.units_below)
+    numbers = (parts, column, found.units, found.units_below)
     if not all(torch.isfinite(part).all() for part in numbers):
         raise VectorError(f"{path} is damaged: a vector is not finite.")
     if model is not None and found.model != model.sha256:
