@@ -30,7 +30,7 @@ WIDTH = 680  # of the moving picture, in pixels
 HEIGHT = 600  # of the page that is recorded
 MARGIN = 16
 FRAME = 90  # milliseconds
-DRAGS = (("Smiling", -2.0), ("Eyeglasses", 2.0), ("Brown_Hair", 2.0))
+DRAGS = (("Smiling", -2.5), ("Eyeglasses", 2.0), ("Brown_Hair", 2.5))
 FRAMES = 14  # of one drag, there and back
 
 
