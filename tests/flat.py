@@ -46,8 +46,8 @@ class FlatEditor:
     def decode(self, z: Tensor) -> Tensor:
         return z.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
 
-    def direction(self, settings: dict[str, float]) -> Tensor:
-        return sum(settings.values()) * torch.tensor([0.5, 0.3, 0.9])
+    def direction(self, z: Tensor, settings: dict[str, float]) -> Tensor:
+        return sum(settings.values()) * torch.tensor([0.5, 0.3, 0.9]).expand_as(z)
 
     def draw(self, n: int, truncation: float, seed: int, echoes: bool) -> Tensor:
         assert truncation == 1
