@@ -15,7 +15,7 @@ LAYERS = [
     {"attributes", "judge"},
     {"custom", "hub"},
     {"editor"},
-    {"leakage"},
+    {"leakage", "candidates"},
     {"effects", "identity"},
     {"evaluate"},
     {"select", "card"},

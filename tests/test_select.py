@@ -10,10 +10,11 @@ import torch
 from flat import SIDE, FlatEditor, FlatJudge
 from torch import Tensor
 
-from vaegan import Editor, attributes, directions, hub, images, leakage, select
+from vaegan import Editor, attributes, candidates, directions, hub, images, leakage, select
+from vaegan.candidates import PLAIN, TRAINED, TUNED, Labelled
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
-from vaegan.select import PLAIN, TUNED, Options, Trial, averages, winner
+from vaegan.select import Options, Trial, averages, winner
 
 
 class Colours(FlatEditor):
@@ -194,9 +195,9 @@ def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
     names = tuple(faces.attribute_names[column] for column in columns)
     labels = part.attributes[:, columns]
     scores = directions.scores(mu, labels)
-    people = select.Labelled(part.images, mu, labels, names, root, scores)
-    found, _ = select.candidate_directions(Trained(), people, part, columns, Options(steps=0))
-    assert found[select.TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    people = Labelled(part.images, mu, labels, names, root, scores)
+    found, _ = candidates.find(Trained(), people, part, columns, steps=0)
+    assert found[TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
 def test_counts_are_those_of_the_attributes_that_are_kept(faces):

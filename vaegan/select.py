@@ -2,13 +2,12 @@
 
     python -m vaegan.select MODEL --data SET --judge FILE
 
-For each attribute, directions of all methods (`vaegan.directions`, and those tuned through the
-decoder, `vaegan.tuning`) are brought to the same effect on validation people, where the judge
-counts what else they change (`vaegan.leakage`). The winner leaks little, stays near the faces and
-draws little anew, and is written with what it did at +2. A slider's unit is so long that +2 has the
-same effect everywhere, but never leads farther than FARTHEST. Below 0 it goes the same way back, or
-along a direction that was tuned to take the attribute away, whichever wins there. Test people take
-no part.
+For each attribute, directions of all methods (`vaegan.candidates`) are brought to the same effect
+on validation people, where the judge counts what else they change (`vaegan.leakage`). The winner
+leaks little, stays near the faces and draws little anew, and is written with what it did at +2. A
+slider's unit is so long that +2 has the same effect everywhere, but never leads farther than
+FARTHEST. Below 0 it goes the same way back, or along a direction that was tuned to take the
+attribute away, whichever wins there. Test people take no part.
 """
 
 from __future__ import annotations
@@ -25,33 +24,27 @@ from tqdm import tqdm
 
 from vaegan import (
     attributes,
+    candidates,
     checkpoint,
     data,
     directions,
     files,
     hub,
-    images,
     judge,
     leakage,
-    tuning,
 )
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
 from vaegan.blend import drawn_anew
+from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
 from vaegan.judge import Judge, JudgeError
 from vaegan.leakage import Known
-from vaegan.models import RELATED
 from vaegan.networks import encode_all
 
-TRAINED = "learned in training"
-TUNED = "tuned through the decoder"
-CONDITIONED = "difference of means, conditioned"
-PLAIN = "difference of means"
 BACKWARDS = "as above 0, backwards"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
-STRENGTH = 2.0  # slider position that is measured
 AIM = 0.95  # effect there, on reconstructions, that units shrink to …
 AIM_PHOTOGRAPH = 0.85  # … or this on photographs, which show less of an edit, …
 BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
@@ -82,8 +75,6 @@ KEPT = (
     "No_Beard",
     "Bushy_Eyebrows",
 )
-READ = 0.8  # balanced accuracy from which on the tuning's own classifier is listened to
-CONDITIONS = 4  # other attributes that a difference of means is projected off
 
 
 @dataclass(frozen=True)
@@ -94,23 +85,6 @@ class Options:
     steps: int = 500
     epochs: int = 8
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """The labelled training people, in the judge's order of attributes.
-
-    pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns
-    root: (D, D), the `directions.whitener` of their latents; scores: (A, D + 1), their
-        `directions.scores`
-    """
-
-    pixels: Tensor
-    mu: Tensor
-    labels: Tensor
-    names: tuple[str, ...]
-    root: Tensor
-    scores: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +125,16 @@ def select(
     labels = train.attributes[:, columns]
     root, scores = directions.whitener(mu, train.identity), directions.scores(mu, labels)
     people = Labelled(train.images, mu, labels, names, root, scores)
-    candidates, takers = candidate_directions(editor, people, validation, columns, options)
+    found, takers = candidates.find(
+        editor, people, validation, columns, options.steps, options.epochs, options.seed
+    )
     known = leakage.know(editor, critic, validation)
 
     table: dict[str, Any] = {}
     kept: dict[int, tuple[End, End]] = {}
     sliders = [name for name in SLIDERS if name in names and name in critic.names]
     for index, name in enumerate(tqdm(names, desc="comparing", disable=None)):
-        own = {method: found[index] for method, found in candidates.items() if found[index].any()}
+        own = {method: rows[index] for method, rows in found.items() if rows[index].any()}
         if name not in sliders:
             end = End(own[UNMEASURED], 1.0, UNMEASURED)
             kept[index] = end, end
@@ -200,136 +176,6 @@ def _measured(above: End, below: End) -> dict[str, Any] | None:
         return None
     told = {"method": below.method, "compared": below.compared}
     return above.measured | {"below": told | below.measured}
-
-
-# ---------------------------------------------------------------- candidates
-
-
-def candidate_directions(
-    editor: Editor, people: Labelled, validation: FaceSet, columns: list[int], options: Options
-) -> tuple[dict[str, Tensor], Tensor]:
-    """By method, (A, D) as long as the way between the class means; tuned ones as long as needed.
-
-    Then (A, D) tuned to take the attributes away, when subtracted. A row is 0 where a method has no
-    direction for the attribute.
-    """
-    mu, labels = people.mu, people.labels
-    found = {
-        name: directions.to_class_means(method(mu, labels), mu, labels)
-        for name, method in directions.METHODS.items()
-    }
-    found[CONDITIONED] = directions.to_class_means(
-        _conditioned(found[PLAIN], mu, labels), mu, labels
-    )
-    learned = getattr(editor.decoder, "directions", None)
-    if learned is not None:
-        trained = [name for name in editor.config.attributes if name in people.names]
-        rows = [editor.config.attributes.index(name) for name in trained]
-        places = [people.names.index(name) for name in trained]
-        found[TRAINED] = _spread(learned.detach()[rows], places, len(people.names))
-    takers = torch.zeros_like(found[PLAIN])
-    if options.steps:
-        begin = STRENGTH * found["least squares"]
-        found[TUNED], takers = _tuned(editor, people, validation, columns, begin, options)
-    return found, takers
-
-
-def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
-    spread = torch.zeros(count, rows.shape[1])
-    spread[places] = rows
-    return spread
-
-
-def _correlation(labels: Tensor) -> Tensor:
-    """How closely labels (N, A) go together, (A, A) in [0, 1]; 0 for one that never changes."""
-    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
-    return correlation.reshape(labels.shape[1], -1)  # of one attribute, torch gives a number
-
-
-def _conditioned(plain: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
-    """Each difference of means less the attributes that its labels go with most.
-
-    Those beyond `models.RELATED` are left in: they belong to it.
-    """
-    correlation = _correlation(labels)
-    rows = []
-    for index, row in enumerate(plain):
-        others = correlation[index].masked_fill(correlation[index] > RELATED, 0)
-        chosen = others.topk(min(CONDITIONS, len(others))).indices
-        chosen = chosen[plain[chosen].any(dim=1) & (chosen != index)]
-        rows.append(directions.conditioned(row[None], plain[chosen], mu)[0] if len(chosen) else row)
-    return torch.stack(rows)
-
-
-def _tuned(
-    editor: Editor,
-    people: Labelled,
-    validation: FaceSet,
-    columns: list[int],
-    begin: Tensor,
-    options: Options,
-) -> tuple[Tensor, Tensor]:
-    """(A, D), half of what makes most faces show the attribute, 0 where there is no slider; and the
-    same of what, when subtracted, makes most faces lose it."""
-    names, labels = people.names, people.labels
-    r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
-    classifier = tuning.train_classifier(
-        torch.cat([people.pixels, r]), labels.repeat(2, 1), options.epochs, options.seed
-    )
-
-    @torch.no_grad()
-    def seen(pixels: Tensor) -> Tensor:
-        return judge.mapped(lambda part: classifier(images.to_float(part)), pixels)
-
-    on_validation, known = seen(validation.images), validation.attributes[:, columns]
-    thresholds = torch.tensor(
-        [
-            judge.best_threshold(score, label)
-            for score, label in zip(on_validation.T, known.T, strict=True)
-        ]
-    )
-    accuracy = judge.balanced_accuracy(on_validation > thresholds, known).nan_to_num()
-    seen_x, seen_r = seen(people.pixels) - thresholds, seen(r) - thresholds
-    deviations = seen_x.std(dim=0).clamp_min(1e-6)
-    seen_x, seen_r = seen_x / deviations, seen_r / deviations
-    faces = tuning.Faces(people.pixels, people.mu, r, seen_x, seen_r)
-
-    correlation = _correlation(labels)
-    tint = tuning.tints(people.pixels, labels)
-
-    def tuned(way: int) -> Tensor:
-        targets = torch.tensor(
-            [
-                index
-                for index, name in enumerate(names)
-                if name in SLIDERS
-                and begin[index].any()
-                and all((way * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
-            ]
-        )
-        if not len(targets):
-            return torch.zeros_like(begin)
-        others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
-        others[torch.arange(len(targets)), targets] = 0
-        found = tuning.tune(
-            way * begin[targets],
-            editor.decoder,
-            lambda x: (classifier(x) - thresholds) / deviations,
-            faces,
-            people.root,
-            targets,
-            torch.stack(
-                [directions.lack(score, people.mu, way) for score in people.scores[targets]], dim=1
-            ),
-            others,
-            tint[targets],
-            way,
-            steps=options.steps,
-            seed=options.seed,
-        )
-        return _spread(way * found / STRENGTH, targets.tolist(), len(names))
-
-    return tuned(1), tuned(-1)
 
 
 # ---------------------------------------------------------------- comparison
@@ -379,26 +225,26 @@ class Trial:
 
 
 def best_end(
-    trial: Trial, candidates: dict[str, Tensor], otherwise: tuple[str, float] = (PLAIN, 1.0)
+    trial: Trial, choices: dict[str, Tensor], otherwise: tuple[str, float] = (PLAIN, 1.0)
 ) -> End:
-    """The winner of the candidates, in units that have the same effect everywhere.
+    """The winner of the choices, in units that have the same effect everywhere.
 
     Args:
         otherwise: the method if none gets there, and the unit if nothing is enough.
     """
-    compared = compare(trial, candidates)
+    compared = compare(trial, choices)
     method = winner(compared, otherwise[0])
-    enough = strength_needed(trial, candidates[method])
-    vector, unit = _in_units(candidates[method], enough, trial.root, otherwise[1])
+    enough = strength_needed(trial, choices[method])
+    vector, unit = _in_units(choices[method], enough, trial.root, otherwise[1])
     return End(vector, unit, method, compared, measure(trial, unit * vector))
 
 
-def compare(trial: Trial, candidates: dict[str, Tensor]) -> dict[str, dict[str, float] | None]:
+def compare(trial: Trial, choices: dict[str, Tensor]) -> dict[str, dict[str, float] | None]:
     """By method, where it flips GOAL of the faces: its leakage, its distance, and how much it draws
     anew. None where a method does not get there."""
     few = trial.lacking(True, trial.options.faces)
     compared: dict[str, dict[str, float] | None] = {}
-    for method, direction in candidates.items():
+    for method, direction in choices.items():
         found = trial.at_same_effect(direction)
         if found is None:
             compared[method] = None

@@ -1,0 +1,185 @@
+"""Directions to choose from: each attribute's by every method, and those tuned through the decoder.
+
+Methods that read directions off the latents are in `vaegan.directions`, tuning is in
+`vaegan.tuning`, and `vaegan.select` compares what comes of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaegan import directions, images, judge, tuning
+from vaegan.attributes import SLIDERS
+from vaegan.data import FaceSet
+from vaegan.editor import Editor
+from vaegan.models import RELATED
+
+TRAINED = "learned in training"
+TUNED = "tuned through the decoder"
+CONDITIONED = "difference of means, conditioned"
+PLAIN = "difference of means"
+STRENGTH = 2.0  # slider position at which an edit should show, and is measured
+READ = 0.8  # balanced accuracy from which on the tuning's own classifier is listened to
+CONDITIONS = 4  # other attributes that a difference of means is projected off
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labelled training people, in the judge's order of attributes.
+
+    pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns
+    root: (D, D), the `directions.whitener` of their latents; scores: (A, D + 1), their
+        `directions.scores`
+    """
+
+    pixels: Tensor
+    mu: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+    root: Tensor
+    scores: Tensor
+
+
+def find(
+    editor: Editor,
+    people: Labelled,
+    validation: FaceSet,
+    columns: list[int],
+    steps: int = 500,
+    epochs: int = 8,
+    seed: int = 0,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """By method, (A, D) as long as the way between the class means; tuned ones as long as needed.
+
+    Then (A, D) tuned to take the attributes away, when subtracted. A row is 0 where a method has no
+    direction for the attribute.
+
+    Args:
+        validation: who tells how far the classifier that tuning looks with can be trusted.
+        columns: of the people's attributes, in the labels of `validation`.
+        steps: of tuning; 0 leaves it out. epochs: of the training of its classifier.
+    """
+    mu, labels = people.mu, people.labels
+    found = {
+        name: directions.to_class_means(method(mu, labels), mu, labels)
+        for name, method in directions.METHODS.items()
+    }
+    found[CONDITIONED] = directions.to_class_means(
+        _conditioned(found[PLAIN], mu, labels), mu, labels
+    )
+    learned = getattr(editor.decoder, "directions", None)
+    if learned is not None:
+        trained = [name for name in editor.config.attributes if name in people.names]
+        rows = [editor.config.attributes.index(name) for name in trained]
+        places = [people.names.index(name) for name in trained]
+        found[TRAINED] = _spread(learned.detach()[rows], places, len(people.names))
+    takers = torch.zeros_like(found[PLAIN])
+    if steps:
+        begin = STRENGTH * found["least squares"]
+        found[TUNED], takers = _tuned(
+            editor, people, validation, columns, begin, steps, epochs, seed
+        )
+    return found, takers
+
+
+def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
+    spread = torch.zeros(count, rows.shape[1])
+    spread[places] = rows
+    return spread
+
+
+def _correlation(labels: Tensor) -> Tensor:
+    """How closely labels (N, A) go together, (A, A) in [0, 1]; 0 for one that never changes."""
+    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
+    return correlation.reshape(labels.shape[1], -1)  # of one attribute, torch gives a number
+
+
+def _conditioned(plain: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
+    """Each difference of means less the attributes that its labels go with most.
+
+    Those beyond `models.RELATED` are left in: they belong to it.
+    """
+    correlation = _correlation(labels)
+    rows = []
+    for index, row in enumerate(plain):
+        others = correlation[index].masked_fill(correlation[index] > RELATED, 0)
+        chosen = others.topk(min(CONDITIONS, len(others))).indices
+        chosen = chosen[plain[chosen].any(dim=1) & (chosen != index)]
+        rows.append(directions.conditioned(row[None], plain[chosen], mu)[0] if len(chosen) else row)
+    return torch.stack(rows)
+
+
+def _tuned(
+    editor: Editor,
+    people: Labelled,
+    validation: FaceSet,
+    columns: list[int],
+    begin: Tensor,
+    steps: int,
+    epochs: int,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """(A, D), half of what makes most faces show the attribute, 0 where there is no slider; and the
+    same of what, when subtracted, makes most faces lose it."""
+    names, labels = people.names, people.labels
+    r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
+    classifier = tuning.train_classifier(
+        torch.cat([people.pixels, r]), labels.repeat(2, 1), epochs, seed
+    )
+
+    @torch.no_grad()
+    def seen(pixels: Tensor) -> Tensor:
+        return judge.mapped(lambda part: classifier(images.to_float(part)), pixels)
+
+    on_validation, known = seen(validation.images), validation.attributes[:, columns]
+    thresholds = torch.tensor(
+        [
+            judge.best_threshold(score, label)
+            for score, label in zip(on_validation.T, known.T, strict=True)
+        ]
+    )
+    accuracy = judge.balanced_accuracy(on_validation > thresholds, known).nan_to_num()
+    seen_x, seen_r = seen(people.pixels) - thresholds, seen(r) - thresholds
+    deviations = seen_x.std(dim=0).clamp_min(1e-6)
+    seen_x, seen_r = seen_x / deviations, seen_r / deviations
+    faces = tuning.Faces(people.pixels, people.mu, r, seen_x, seen_r)
+
+    correlation = _correlation(labels)
+    tint = tuning.tints(people.pixels, labels)
+
+    def tuned(way: int) -> Tensor:
+        targets = torch.tensor(
+            [
+                index
+                for index, name in enumerate(names)
+                if name in SLIDERS
+                and begin[index].any()
+                and all((way * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
+            ]
+        )
+        if not len(targets):
+            return torch.zeros_like(begin)
+        others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
+        others[torch.arange(len(targets)), targets] = 0
+        found = tuning.tune(
+            way * begin[targets],
+            editor.decoder,
+            lambda x: (classifier(x) - thresholds) / deviations,
+            faces,
+            people.root,
+            targets,
+            torch.stack(
+                [directions.lack(score, people.mu, way) for score in people.scores[targets]], dim=1
+            ),
+            others,
+            tint[targets],
+            way,
+            steps=steps,
+            seed=seed,
+        )
+        return _spread(way * found / STRENGTH, targets.tolist(), len(names))
+
+    return tuned(1), tuned(-1)
