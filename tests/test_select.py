@@ -11,10 +11,10 @@ from flat import SIDE, FlatEditor, FlatJudge
 from torch import Tensor
 
 from vaegan import Editor, attributes, candidates, directions, hub, images, leakage, select
-from vaegan.candidates import PLAIN, TRAINED, TUNED, Labelled
+from vaegan.candidates import PLAIN, TRAINED, TUNED, Labelled, Options
 from vaegan.data import FaceSet
 from vaegan.networks import encode_all
-from vaegan.select import Options, Trial, averages, winner
+from vaegan.select import Trial, averages, winner
 
 
 class Colours(FlatEditor):
@@ -196,7 +196,7 @@ def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
     labels = part.attributes[:, columns]
     scores = directions.scores(mu, labels)
     people = Labelled(part.images, mu, labels, names, root, scores)
-    found, _ = candidates.find(Trained(), people, part, columns, steps=0)
+    found, _ = candidates.find(Trained(), people, part, columns, Options(steps=0))
     assert found[TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 

@@ -1,5 +1,7 @@
 """Tuning on faces so simple that the best direction is known: flat pictures, z being the colour."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,11 @@ SIDE = 16
 
 def flat(z: Tensor) -> Tensor:
     return z.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
+
+
+def colour_of(z: Tensor) -> Callable[[Tensor], Tensor]:
+    """Sees the colour of flat pictures, in deviations of z."""
+    return lambda x: x.mean(dim=(2, 3)) / z.std(dim=0)
 
 
 def deviations(z: Tensor) -> Tensor:
@@ -39,11 +46,41 @@ def everywhere(*colour: float) -> Tensor:
     return torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, tuning.CELLS, tuning.CELLS)
 
 
+def tuned(
+    begin: list[float],
+    decode: Callable[[Tensor], Tensor],
+    see: Callable[[Tensor], Tensor],
+    faces: tuning.Faces,
+    tint: Tensor,
+    root: Tensor | None = None,
+    needs: Tensor | None = None,
+    bystanders: Tensor | None = None,
+    way: int = 1,
+) -> Tensor:
+    """What becomes of one direction, (D,), towards the first score.
+
+    Nobody else is judged, and every face is moved by one step, unless it is said otherwise.
+    """
+    return tuning.tune(
+        torch.tensor([begin]),
+        decode,
+        see,
+        faces,
+        deviations(faces.z) if root is None else root,
+        torch.tensor([0]),
+        torch.ones(len(faces.z), 1) if needs is None else needs,
+        torch.zeros(1, faces.seen_r.shape[1]) if bystanders is None else bystanders,
+        tint,
+        way,
+        steps=300,
+    )[0]
+
+
 def held_and_free(monkeypatch, *arguments, weight: str = "ODD") -> tuple[Tensor, Tensor]:
     """What becomes of a direction with a weight, and without it."""
-    held = tuning.tune(*arguments, steps=300)[0]
+    held = tuned(*arguments)
     monkeypatch.setattr(tuning, weight, 0.0)
-    return held, tuning.tune(*arguments, steps=300)[0]
+    return held, tuned(*arguments)
 
 
 def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
@@ -55,28 +92,16 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     others = torch.tensor([[0.0, 1.0, 0.0]])
     red = everywhere(1.0, 0.0, 0.0)
 
-    def tuned(way: int) -> Tensor:
-        return tuning.tune(
-            way * torch.tensor([[0.3, 0.3, 0.0]]),
-            flat,
-            lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
-            faces,
-            deviations(z),
-            torch.tensor([0]),
-            torch.ones(len(z), 1),
-            others,
-            red,
-            way,
-            goal=0.9,
-            steps=300,
-        )[0]
+    def one_way(way: int) -> Tensor:
+        begin = [way * 0.3, way * 0.3, 0.0]
+        return tuned(begin, flat, colour_of(z), faces, red, bystanders=others, way=way)
 
     for way in (1, -1):
-        found = tuned(way)
+        found = one_way(way)
         lacking = way * z[way * z[:, 0] < 0, 0]
         assert ((lacking + way * found[0]) > 0).float().mean() > 0.75
         assert abs(found[1]) < 0.1 * abs(found[0])
-    assert torch.equal(found, tuned(-1))
+    assert torch.equal(found, one_way(-1))
 
 
 def halves(z: Tensor) -> Tensor:
@@ -113,14 +138,10 @@ def test_a_direction_leaves_alone_what_nobody_judges_but_labels_say_stays(monkey
     above[:, :, tuning.CELLS // 2 :] = 0
     held, free = held_and_free(
         monkeypatch,
-        torch.tensor([[0.3, 0.3, 0.0]]),
+        [0.3, 0.3, 0.0],
         halves,
         lambda x: x[:, :, 0].mean(dim=(1, 2))[:, None] / z.std(dim=0),
         faces,
-        deviations(z),
-        torch.tensor([0]),
-        torch.ones(len(z), 1),
-        torch.zeros(1, 3),
         above,
     )
     lacking = z[z[:, 0] < 0, 0]
@@ -136,14 +157,10 @@ def test_a_direction_takes_no_colour_that_photographs_do_not_have(monkeypatch):
     faces = tuning.Faces(pixels, z, pixels, sum_of_both, sum_of_both)
     held, free = held_and_free(
         monkeypatch,
-        torch.tensor([[0.3, 0.0, 0.3]]),
+        [0.3, 0.0, 0.3],
         flat,
         lambda x: x.mean(dim=(2, 3))[:, [0, 2]].sum(dim=1, keepdim=True),
         faces,
-        deviations(z),
-        torch.tensor([0]),
-        torch.ones(len(z), 1),
-        torch.zeros(1, 1),
         everywhere(1.0, 0.0, 0.0),
     )
     assert free[2] > 0.5 * free[0]
@@ -166,15 +183,12 @@ def test_of_two_ways_the_one_that_draws_nothing_anew_is_taken(monkeypatch):
     faces = tuning.Faces(pixels, at, pixels, at[:, :1], at[:, :1])
     held, free = held_and_free(
         monkeypatch,
-        torch.tensor([[0.2, 0.2, 0.0]]),
+        [0.2, 0.2, 0.0],
         drawn,
         lambda x: x.mean(dim=(1, 2, 3))[:, None],
         faces,
-        deviations(z),
-        torch.tensor([0]),
-        torch.ones(len(z), 1),
-        torch.zeros(1, 1),
         everywhere(1.0, 0.0, 0.0),
+        deviations(z),
         weight="ANEW",
     )
     assert free[1] > 0.5 * free[0]
@@ -189,18 +203,14 @@ def test_of_two_ways_the_one_that_people_themselves_go_is_taken(monkeypatch):
     # person's photographs differ more in green.
     brightness = z[:, :2].sum(dim=1, keepdim=True)
     faces = tuning.Faces(pixels, z, pixels, brightness, brightness)
-    found = tuning.tune(
-        torch.tensor([[0.1, 0.1, 0.0]]),
+    found = tuned(
+        [0.1, 0.1, 0.0],
         flat,
         lambda x: x.mean(dim=(2, 3))[:, :2].sum(dim=1, keepdim=True),
         faces,
-        torch.diag(torch.tensor([0.1, 0.3, 0.3])),
-        torch.tensor([0]),
-        torch.ones(len(z), 1),
-        torch.zeros(1, 1),
         everywhere(0.0, 0.0, 0.0),
-        steps=300,
-    )[0]
+        torch.diag(torch.tensor([0.1, 0.3, 0.3])),
+    )
     dark = z[brightness[:, 0] < 0, :2].sum(dim=1)
     assert ((dark + found[:2].sum()) > 0).float().mean() > 0.75
     assert found[1] > 2 * abs(found[0])
@@ -212,22 +222,10 @@ def test_a_direction_is_one_step_of_as_many_as_each_face_needs():
     seen = z / z.std(dim=0)
     faces = tuning.Faces(pixels, z, pixels, seen, seen)
 
-    def tuned(needs: Tensor) -> Tensor:
-        return tuning.tune(
-            torch.tensor([[0.3, 0.0, 0.0]]),
-            flat,
-            lambda x: x.mean(dim=(2, 3)) / z.std(dim=0),
-            faces,
-            deviations(z),
-            torch.tensor([0]),
-            needs,
-            torch.zeros(1, 3),
-            everywhere(1.0, 0.0, 0.0),
-            steps=300,
-        )[0]
-
     # If each goes exactly as far as it is from the threshold, one step is enough for all.
-    exact = tuned(-z[:, :1].clamp(max=-0.01))
+    needs = -z[:, :1].clamp(max=-0.01)
+    red = everywhere(1.0, 0.0, 0.0)
+    exact = tuned([0.3, 0.0, 0.0], flat, colour_of(z), faces, red, needs=needs)
     assert 1 < exact[0] < 1.7
     lacking = z[z[:, 0] < -0.05, 0]
     assert (lacking - lacking * exact[0] > 0).all()

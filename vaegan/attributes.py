@@ -275,6 +275,7 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
             raise VectorError(f"{path} has a format that this program does not read.")
         rows: list[dict[str, Any]] = described["attributes"]
         names = tuple(row["name"] for row in rows)
+        # (1 to 3, A, D): one vector for both ends, or two, or two and the weights of scores.
         parts = torch.stack([torch.atleast_2d(tensors[name].float()) for name in names], dim=1)
         above, below, *weights = parts if len(parts) > 1 else parts.expand(2, -1, -1)
         offsets = [float(row["score_offset"]) for row in rows if "score_offset" in row]

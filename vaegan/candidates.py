@@ -26,6 +26,20 @@ READ = 0.8  # balanced accuracy from which on the tuning's own classifier is lis
 CONDITIONS = 4  # other attributes that a difference of means is projected off
 
 
+@dataclass(frozen=True)
+class Options:
+    """Of candidates and of their comparison.
+
+    faces: validation people for each attribute; steps: of tuning, 0 leaves it out; epochs: of the
+        training of the classifier that tuning looks with
+    """
+
+    faces: int = 100
+    steps: int = 500
+    epochs: int = 8
+    seed: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """The labelled training people, in the judge's order of attributes.
@@ -44,15 +58,10 @@ class Labelled:
 
 
 def find(
-    editor: Editor,
-    people: Labelled,
-    validation: FaceSet,
-    columns: list[int],
-    steps: int = 500,
-    epochs: int = 8,
-    seed: int = 0,
+    editor: Editor, people: Labelled, validation: FaceSet, columns: list[int], options: Options
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """By method, (A, D) as long as the way between the class means; tuned ones as long as needed.
+    """By method, (A, D) as long as the way between the class means; tuned ones so long that
+    STRENGTH of them are enough.
 
     Then (A, D) tuned to take the attributes away, when subtracted. A row is 0 where a method has no
     direction for the attribute.
@@ -60,7 +69,6 @@ def find(
     Args:
         validation: who tells how far the classifier that tuning looks with can be trusted.
         columns: of the people's attributes, in the labels of `validation`.
-        steps: of tuning; 0 leaves it out. epochs: of the training of its classifier.
     """
     mu, labels = people.mu, people.labels
     found = {
@@ -77,11 +85,9 @@ def find(
         places = [people.names.index(name) for name in trained]
         found[TRAINED] = _spread(learned.detach()[rows], places, len(people.names))
     takers = torch.zeros_like(found[PLAIN])
-    if steps:
+    if options.steps:
         begin = STRENGTH * found["least squares"]
-        found[TUNED], takers = _tuned(
-            editor, people, validation, columns, begin, steps, epochs, seed
-        )
+        found[TUNED], takers = _tuned(editor, people, validation, columns, begin, options)
     return found, takers
 
 
@@ -118,16 +124,14 @@ def _tuned(
     validation: FaceSet,
     columns: list[int],
     begin: Tensor,
-    steps: int,
-    epochs: int,
-    seed: int,
+    options: Options,
 ) -> tuple[Tensor, Tensor]:
     """(A, D), half of what makes most faces show the attribute, 0 where there is no slider; and the
     same of what, when subtracted, makes most faces lose it."""
     names, labels = people.names, people.labels
     r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
     classifier = tuning.train_classifier(
-        torch.cat([people.pixels, r]), labels.repeat(2, 1), epochs, seed
+        torch.cat([people.pixels, r]), labels.repeat(2, 1), options.epochs, options.seed
     )
 
     @torch.no_grad()
@@ -177,8 +181,8 @@ def _tuned(
             others,
             tint[targets],
             way,
-            steps=steps,
-            seed=seed,
+            steps=options.steps,
+            seed=options.seed,
         )
         return _spread(way * found / STRENGTH, targets.tolist(), len(names))
 

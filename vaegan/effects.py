@@ -45,7 +45,7 @@ class Edits:
         seed: int = 0,
     ) -> None:
         pure = mode == "reconstruction"
-        before = known.seen_r if pure else known.seen_x
+        before = known.seen(pure)
         self.people = known.people
         self.sliders = [s.name for s in editor.attributes if s.name in critic.names]
         self.judged = [i for i, name in enumerate(self.sliders) if name in critic.judged]

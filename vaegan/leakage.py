@@ -43,6 +43,10 @@ class Known:
     seen_r: Tensor
     people: Tensor
 
+    def seen(self, pure: bool) -> Tensor:
+        """What the judge says of the reconstructions, or of the photographs: (N, A)."""
+        return self.seen_r if pure else self.seen_x
+
     def rows(self, chosen: Tensor) -> Known:
         return Known(*(getattr(self, part.name)[chosen] for part in fields(self)))
 
@@ -173,7 +177,7 @@ def at_same_effect(
     way: -1 for the direction backwards, on faces that have the target.
     """
     others = bystanders(critic, target)
-    before = faces.seen_r if pure else faces.seen_x
+    before = faces.seen(pure)
 
     def look(strength: float) -> Tensor:
         after = scores_after(editor, critic, faces, way * strength * direction, pure)

@@ -35,7 +35,7 @@ from vaegan import (
 )
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
 from vaegan.blend import drawn_anew
-from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled
+from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled, Options
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.evaluate import positive, prepare_judge
@@ -77,16 +77,6 @@ KEPT = (
 )
 
 
-@dataclass(frozen=True)
-class Options:
-    """faces: for each attribute. steps: of tuning; 0 leaves it out."""
-
-    faces: int = 100
-    steps: int = 500
-    epochs: int = 8
-    seed: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class End:
     """A slider on one side of 0, where one unit of it adds unit · vector.
@@ -125,9 +115,7 @@ def select(
     labels = train.attributes[:, columns]
     root, scores = directions.whitener(mu, train.identity), directions.scores(mu, labels)
     people = Labelled(train.images, mu, labels, names, root, scores)
-    found, takers = candidates.find(
-        editor, people, validation, columns, options.steps, options.epochs, options.seed
-    )
+    found, takers = candidates.find(editor, people, validation, columns, options)
     known = leakage.know(editor, critic, validation)
 
     table: dict[str, Any] = {}
@@ -205,7 +193,7 @@ class Trial:
 
     def lacking(self, pure: bool, most: int) -> Known:
         """At most so many faces that have something to gain, or to lose."""
-        seen = self.known.seen_r if pure else self.known.seen_x
+        seen = self.known.seen(pure)
         rows = leakage.lacking(seen, self.target, most, self.options.seed, self.way)
         return self.known.rows(rows)
 
@@ -324,7 +312,7 @@ def measure(trial: Trial, step: Tensor) -> dict[str, Any]:
     measured: dict[str, Any] = {"strength": strength, "judged": trial.name in critic.judged}
     for pure in (True, False):
         few = trial.lacking(pure, 2 * trial.options.faces)
-        before = few.seen_r if pure else few.seen_x
+        before = few.seen(pure)
         shift = strength * trial.steps(few, step)
         after = leakage.scores_after(trial.editor, critic, few, shift, pure)
         parts = leakage.verdicts(before, after, target, others, trial.way)
