@@ -20,7 +20,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from vaegan import attributes, card, checkpoint, curves, data, distributed, files, hub, judge
+from vaegan import (
+    attributes,
+    card,
+    checkpoint,
+    curves,
+    data,
+    distributed,
+    evaluate,
+    files,
+    hub,
+    judge,
+)
 from vaegan.checkpoint import Snapshot
 from vaegan.config import (
     MODELS,
@@ -32,6 +43,7 @@ from vaegan.config import (
     with_settings,
 )
 from vaegan.data import FaceSet
+from vaegan.editor import Editor
 from vaegan.judge import Judge, JudgeError
 from vaegan.tables import tables
 from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError, begun
@@ -286,9 +298,6 @@ def measured(path: Path, sha256: str, vectors: Path) -> dict[str, object] | None
 
 def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str, object]:
     """Evaluates the model on the test people; the numbers also go to the run's folder."""
-    from vaegan import evaluate  # here alone, since they need a face detector and training does not
-    from vaegan.editor import Editor
-
     critic = evaluate.prepare_judge(judge_file(flags), faces)
     report = evaluate.described(Editor.from_pretrained(folder), faces, critic, "test")
     evaluate.write(report, flags.out / EVALUATION)

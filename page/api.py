@@ -17,6 +17,7 @@ from page import morph, own
 from page.visitors import SIZE, keep, open_faces, turn
 from vaegan import custom, images, latents
 from vaegan.attributes import VectorError
+from vaegan.blend import DETAIL
 from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face
 from vaegan.hub import ModelNotFound
@@ -61,7 +62,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
     def edit(
         photo: gr.FileData,
         settings: dict,
-        detail: float = 1.0,
+        detail: float = DETAIL,
         face: int = 1,
         whole: bool = True,
         own_attribute: gr.FileData | None = None,

@@ -177,7 +177,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
         state = state.setting(read(*values))
         face = replace(face, photo=photo)
         faces, edits = (*state.faces, face), (*state.edits, Settings())
-        return show_all(Sitting.at(faces, len(faces) - 1, edits, editor))
+        with turn:
+            state = Sitting.at(faces, len(faces) - 1, edits, editor)
+        return show_all(state)
 
     def pick_example(event: gr.EventData) -> Updates:
         return show_first((samples[event.index],))
@@ -188,7 +190,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
             return {source.note: FORGOTTEN, **at_rest()}
         edits = state.setting(read(*values)).edits
         # The tiles too: a click that came while this one was under way has marked another.
-        return show_all(Sitting.at(state.faces, event.index, edits, editor))
+        with turn:
+            state = Sitting.at(state.faces, event.index, edits, editor)
+        return show_all(state)
 
     def save(whole: bool, state: Sitting | None, *values: Any) -> Updates:
         if state is None:
@@ -216,7 +220,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
         if state is None:
             return {source.note: FORGOTTEN, **at_rest()}
         edits = (read(*values),) * len(state.faces)
-        return show(Sitting.at(state.faces, state.index, edits, editor))
+        with turn:
+            state = Sitting.at(state.faces, state.index, edits, editor)
+        return show(state)
 
     def apply(state: Sitting | None, *values: Any) -> Updates:
         if state is None:

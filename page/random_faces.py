@@ -78,7 +78,9 @@ def random_tab(
 
     def draw_faces(count: int, truncation: float, source: str, seed: float | None) -> Updates:
         number = int(seed or 0) % 2**32
-        return lay_out(editor.draw(int(count), truncation, number, FROM[source]), "Random face")
+        with turn:
+            z = editor.draw(int(count), truncation, number, FROM[source])
+        return lay_out(z, "Random face")
 
     def draw_others(count: int, truncation: float, source: str) -> Updates:
         number = random.randrange(100_000)
@@ -97,7 +99,10 @@ def random_tab(
         return {chosen: event.index, sent: "", **ready(True)}
 
     def face(z: Tensor, index: int) -> Face | None:
-        return editor.face_of(z[index : index + 1]) if index < len(z) else None
+        if index >= len(z):
+            return None
+        with turn:
+            return editor.face_of(z[index : index + 1])
 
     def send_to_edit(z: Tensor, index: int) -> Updates:
         if (one := face(z, index)) is None:

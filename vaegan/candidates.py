@@ -42,9 +42,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled training people, in the judge's order of attributes.
+    """The labelled training people.
 
-    pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns
+    pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns, in the order
+        of the face set, those that have faces on both sides
     root: (D, D), the `directions.whitener` of their latents; scores: (A, D + 1), their
         `directions.scores`
     """
@@ -60,8 +61,8 @@ class Labelled:
 def find(
     editor: Editor, people: Labelled, validation: FaceSet, columns: list[int], options: Options
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """By method, (A, D) as long as the way between the class means; tuned ones so long that
-    STRENGTH of them are enough.
+    """By method, (A, D) as long as the way between the class means; those learned in training as
+    training took them, and tuned ones so long that STRENGTH of them are enough.
 
     Then (A, D) tuned to take the attributes away, when subtracted. A row is 0 where a method has no
     direction for the attribute.

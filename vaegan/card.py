@@ -62,10 +62,11 @@ def write(
     model = checkpoint.load_snapshot(folder)
     training, config = model.training, model.config
     side = config.resolution
+    networks = ", ".join(model.networks)
     parts = [
         FRONT,
         f"# A {config.model} of faces, {side}×{side} pixels\n",
-        "Encoder, decoder (fp16) and the distribution of the training latents; see "
+        f"{networks.capitalize()} (fp16) and the distribution of the training latents; see "
         "`config.json`. Attribute vectors, where there are any, name the weights they belong to.\n",
         *_pictures(folder, model),
         "## Training\n",

@@ -13,6 +13,9 @@ TITLES = {
     "kl": "KL divergence, nats",
     "adversarial": "Adversarial loss of the decoder",
     "discriminator": "Loss of the discriminator",
+    "naming": "Loss of naming attributes",
+    "likeness": "Loss of likeness in attributes",
+    "edit": "Loss of edits",
 }
 POINTS = 200  # a line of more is a scribble
 

@@ -202,7 +202,7 @@ class Editor:
     def edit(
         self,
         face: Face,
-        settings: dict[str, float],
+        settings: dict[str | OwnAttribute, float],
         detail: float | None = None,
         paste: bool = False,
         hold: Sequence[str] = (),

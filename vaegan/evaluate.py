@@ -5,8 +5,9 @@
 Reconstruction (PSNR, SSIM, attributes kept), samples (Fréchet and kernel distance to the training
 photographs), edits (effect, leakage, identity), faces built from labels alone, and all of it by
 groups of people. An independent judge says which attributes a face has (see `vaegan.judge`).
-Every number comes with its count and a 95 % interval from resampled people, 1000 times, seeded; an
-interval tells the luck of the draw of test people, and nothing of another training run.
+Every number comes with its count and a 95 % interval from resampled people (a distance's: resampled
+pictures), 1000 times, seeded; an interval tells the luck of the draw of test people, and nothing of
+another training run.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """p(x | z), which is also the generator of the GAN.
 
-    directions: (A, latent_dim), what a slider of each attribute adds to z at 1; or None
+    directions: (A, latent_dim), what training's own edits of each attribute add to z at 1, or None;
+        sliders have theirs from `vaegan.attributes`
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -26,7 +26,8 @@ class SettingsError(ValueError):
 class Settings:
     """An edit, to be applied to a face.
 
-    sliders: {attribute: slider value}; those at 0 need not be named
+    sliders: {attribute: slider value}; those at 0 need not be named. An attribute is CelebA's key,
+        or a `custom.OwnAttribute`, which JSON cannot hold
     hold: attributes that are kept as they are while others change
     detail: how much of the photograph's texture stays, 0 to 1 (see `vaegan.blend`)
     softness: of the edge with which the face is pasted, 0 to 1
@@ -35,14 +36,14 @@ class Settings:
         SettingsError: a value is no finite number, or outside of its range.
     """
 
-    sliders: dict[str, float] = field(default_factory=dict)
+    sliders: dict[Any, float] = field(default_factory=dict)
     hold: tuple[str, ...] = ()
     detail: float = DETAIL
     softness: float = SOFTNESS
 
     def __post_init__(self) -> None:
         for name, value in self.sliders.items():
-            _check(name, value, -math.inf, math.inf)
+            _check(getattr(name, "name", name), value, -math.inf, math.inf)
         _check("detail", self.detail, 0, 1)
         _check("softness", self.softness, 0, 1)
 

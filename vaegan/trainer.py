@@ -52,11 +52,11 @@ class Chosen:
 class Trainer:
     """Trains `build(model_config)` on the training part of a face set.
 
-    Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `curves.svg`, `samples/`, and at
-    the end `model/`, the snapshot. If a checkpoint is there, the run goes on from it.
+    Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `curves.svg`, `samples/` and
+    `reconstructions/`. If a checkpoint is there, the run goes on from it. `export` writes a snapshot.
 
     Args:
-        faces: prepared faces; those of the other splits are used for grids only.
+        faces: prepared faces; some of the validation part are drawn in grids, nobody else counts.
         init: networks' weights to start from (fine-tuning), as `Snapshot.networks`; a run that goes
             on has its own.
         began_with: how those were trained, as `Snapshot.training`: the new snapshot says so too.
@@ -162,13 +162,12 @@ class Trainer:
                     self._draw_grids()
                     self._draw_curves()
                 # Every process must leave the loop at the same step: the first one's clock decides.
-                over = self._agree(bool(stopping) or now - began > 60 * minutes)
-                if over or now - saved_at > 60 * save_minutes:
+                if self._agree(bool(stopping) or now - began > 60 * minutes):
+                    break
+                if now - saved_at > 60 * save_minutes:
                     self._check(log)
                     self.save()
                     saved_at = now
-                if over:
-                    break
         self._check(log)
         self.save()
         self._draw_curves()

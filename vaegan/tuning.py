@@ -26,6 +26,7 @@ from vaegan.directions import least_squares
 BATCH = 64
 STEEPNESS = 4.0  # of the soft verdict, per deviation of a score
 MARGIN = 0.3  # deviations beyond the threshold that a flipped target should reach
+LEAKS = 4.0  # weight of what turns over among bystanders
 CALM = 0.5  # weight of a bystander's moving at all, beside its turning over
 IMPATIENCE = 0.1  # how fast a target that falls short gains weight
 # Weight of a direction's squared length, in deviations between one person's photographs. With less,
@@ -160,8 +161,8 @@ def tune(
     rate: float = 0.03,
     seed: int = 0,
 ) -> Tensor:
-    """Moves directions until `goal` of the faces that lack the target show it, and little else;
-    or until as many that have it do not.
+    """Moves directions so that `goal` of the faces that lack the target show it, and little else;
+    or so that as many that have it do not.
 
     Edits are looked at as people look at them: every second one laid over its photograph. How much
     a target weighs against its bystanders rises as long as it falls short of the goal (dual
@@ -175,6 +176,7 @@ def tune(
         needs: (N, T), how long a step each face is moved, see `directions.lack`.
         tint: (T, 3, CELLS, CELLS), as `tints` gives it.
         way: 1 to give targets, -1 to take them away.
+        goal: a share. steps: of Adam, at a rate that falls from `rate` to 0.
 
     Returns:
         (T, D): z + needs · direction shows the target, or does not.
@@ -215,7 +217,7 @@ def tune(
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
         leaked = ((turned + CALM * moved) * shares[index]).sum(dim=1)
-        loss = urgency.exp()[index] * missing + 4 * leaked + ODD * strange + ANEW * anew
+        loss = urgency.exp()[index] * missing + LEAKS * leaked + ODD * strange + ANEW * anew
         optimizer.zero_grad()
         (loss.mean() + SHORT * white.square().sum(dim=1).mean()).backward()
         optimizer.step()
