@@ -30,7 +30,6 @@ from vaegan import (
     evaluate,
     files,
     hub,
-    judge,
 )
 from vaegan.checkpoint import Snapshot
 from vaegan.config import (
@@ -44,7 +43,7 @@ from vaegan.config import (
 )
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
-from vaegan.judge import Judge, JudgeError
+from vaegan.judge import Judge, JudgeError, trainable
 from vaegan.tables import tables
 from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError, begun
 
@@ -223,20 +222,20 @@ def starting_point(
     return own or given, init, began_with
 
 
-def check_evaluation(faces: FaceSet, critic: Path) -> None:
+def check_evaluation(faces: FaceSet, judge: Path) -> None:
     """Refuses before the training what `measure` would refuse after it.
 
     Args:
-        critic: where the judge is, or will be.
+        judge: where the judge is, or will be.
 
     Raises:
         JudgeError, FileError: packages or labels are missing, it is the judge of other faces, or
             its name is none.
     """
-    files.tensors_path(critic)
-    judge.trainable(faces)
-    if critic.exists() and Judge.load(critic).dataset != faces.fingerprint:
-        raise JudgeError(f"The judge in {critic} was trained on another face set.")
+    files.tensors_path(judge)
+    trainable(faces)
+    if judge.exists() and Judge.load(judge).dataset != faces.fingerprint:
+        raise JudgeError(f"The judge in {judge} was trained on another face set.")
 
 
 def judge_file(flags: argparse.Namespace) -> Path:
@@ -298,8 +297,8 @@ def measured(path: Path, sha256: str, vectors: Path) -> dict[str, object] | None
 
 def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str, object]:
     """Evaluates the model on the test people; the numbers also go to the run's folder."""
-    critic = evaluate.prepare_judge(judge_file(flags), faces)
-    report = evaluate.described(Editor.from_pretrained(folder), faces, critic, "test")
+    judge = evaluate.prepare_judge(judge_file(flags), faces)
+    report = evaluate.described(Editor.from_pretrained(folder), faces, judge, "test")
     evaluate.write(report, flags.out / EVALUATION)
     print(tables(report))
     return report

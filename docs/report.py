@@ -389,8 +389,8 @@ trains encoder and decoder, never the discriminator. The adversarial loss trains
 the encoder. Where photographs have labels, three losses more make faces that can be edited (not in
 the picture; `--no-attributes` leaves them out): the discriminator learns to name attributes, a
 reconstruction must be named like its photograph, and an edit must change the name that it is about
-and no other. With `--set prior=aggregate` prior samples come from where the latents lie: each z_p is
-blended from four of the batch's own mu, m + Σ (mu_k − m) / √4 with their mean m.
+and no other. With `--set prior=aggregate` prior samples come from where the latents lie: each z_p
+is blended from four of the batch's own mu, m + Σ (mu_k − m) / √4 with their mean m.
 
 ## How samples are drawn
 

@@ -47,7 +47,7 @@ def tiny_training() -> TrainConfig:
 
 @pytest.fixture(scope="session")
 def drawn_faces() -> FaceSet:
-    """64 pictures of 32×32 in two classes, bright ("Smiling") and not: smooth ramps of many colours."""
+    """64 smooth ramps of many colours, 32×32, in two classes: bright ("Smiling") and not."""
     generator = torch.Generator().manual_seed(0)
     colours = torch.rand(64, 3, 1, 1, generator=generator)
     ramp = torch.linspace(0.2, 1, 32).view(1, 1, 1, 32)

@@ -119,7 +119,7 @@ def test_own_attribute_comes_back_as_a_slider(client, editor, photos):
         handle_file(photos[0]), {}, own_attribute=handle_file(file), own_strength=2.0,
         api_name="/edit",
     )  # fmt: skip
-    wanted = editor.edit(editor.open(photos[0]), {own: 2.0}, 1.0, paste=True)
+    wanted = editor.edit(editor.open(photos[0]), {own: 2.0}, paste=True)
     assert np.array_equal(pixels(result), np.asarray(wanted))
 
 

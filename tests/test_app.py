@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import io
 import json
@@ -17,9 +18,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
-from vaegan import BadImage, Editor, FaceNotFound, ModelNotFound, Settings
+from vaegan import BadImage, Editor, FaceNotFound, ModelNotFound, Settings, attributes, checkpoint
 
 gr = pytest.importorskip("gradio")
 
@@ -126,11 +128,25 @@ def test_a_frame_is_the_editors_preview(page, editor, astronaut):
     assert np.abs(whole - np.asarray(pasted)).mean() < 3  # a busier picture
 
 
-def test_held_attributes_reach_the_live_picture(page, editor, astronaut):
-    """Held itself, and alone, Smiling is not in its own way; what the model lacks is ignored."""
+def test_held_attributes_reach_the_live_picture(tiny_snapshot, astronaut):
+    """Smiling leans on Male, which may be held; what the model lacks is ignored."""
+    snapshot = checkpoint.load_snapshot(tiny_snapshot)
+    one = attributes.load(tiny_snapshot / "attributes.safetensors")
+    leaning = torch.cat([200 * one.above, 100 * one.above + torch.eye(8)[:1]])
+    two = dataclasses.replace(
+        one,
+        names=("Smiling", "Male"),
+        above=leaning,
+        below=leaning,
+        readouts=one.readouts.repeat(2, 1),
+        counts=one.counts * 2,
+    )
+    editor = Editor(snapshot, two, "two")
     state = visitors.Sitting.at((editor.open(astronaut),))
     wish = {**visitors.remember(state), **sliders(Smiling=2)}
-    draw = component(page, "stage").draw
+    draw = component(build(editor), "stage").draw
+    assert draw({**wish, "hold": ["Male"]}) != draw(wish)
+    # Held itself it is not in its own way.
     assert draw({**wish, "hold": ["Smiling", "Wings"]}) == draw(wish)
 
 

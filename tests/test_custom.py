@@ -184,7 +184,7 @@ def test_the_editor_makes_a_slider_that_edits(editor, sets):
 
 def test_what_is_held_stays_under_a_slider_of_ones_own(editor, sets, tiny_snapshot):
     own = editor.attribute_from(*sets, name="Bright")
-    smile = editor.vectors.vectors[0]
+    smile = editor.vectors.above[0]
     z = torch.zeros(1, 8)
     held = editor.direction(z, {own: 2.0}, ["Smiling"])[0]
     along = (own.vector @ smile) / (smile @ smile)

@@ -10,16 +10,16 @@ from vaegan.directions import (
     balanced_difference,
     classifier_normal,
     conditioned,
+    covariance_root,
     difference_of_means,
     distance,
-    lack,
     lda_normal,
     least_squares,
     logistic_regression,
     pattern,
-    scores,
+    readouts,
+    step_length,
     to_class_means,
-    whitener,
 )
 
 PLANTED = torch.tensor([[3.0, 0, 0, 1], [0, 2, 0, 0]])
@@ -155,39 +155,40 @@ def test_distance_is_counted_in_deviations():
     mu = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)) @ root
     # Of 4,000 people it is their own spread that counts; of 1,000, each with four photographs, the
     # one within people, however far these lie apart.
-    torch.testing.assert_close(whitener(mu, torch.arange(4000)), root, atol=0.2, rtol=0.05)
+    torch.testing.assert_close(covariance_root(mu, torch.arange(4000)), root, atol=0.2, rtol=0.05)
     people = torch.arange(1000).repeat(4)
     apart = 10 * torch.randn(1000, 2, generator=torch.Generator().manual_seed(1))
-    found = whitener(mu + apart[people], people)
+    found = covariance_root(mu + apart[people], people)
     torch.testing.assert_close(found, root, atol=0.2, rtol=0.05)
 
 
-def test_scores_are_zero_and_one_in_the_means_and_see_their_own_direction_alone():
+def test_readouts_are_zero_and_one_in_the_means_and_see_their_own_direction_alone():
     mu, labels = planted(together=0.6)
     labels[:100] = 0  # unknown: they count for nothing
     mu[:100] += 50
-    found = scores(mu, labels)
+    found = readouts(mu, labels)
     for row, column in zip(found, labels.T, strict=True):
         for side, expected in ((1, 1.0), (-1, 0.0)):
             has = (mu[column == side] @ row[:-1] + row[-1]).mean()
             assert has.item() == pytest.approx(expected, abs=1e-3)
     # From one mean to the other along the planted directions is all the way, or none of it.
     torch.testing.assert_close(PLANTED @ found[:, :-1].T, torch.eye(2), atol=0.02, rtol=0)
-    assert not scores(mu, labels.abs()).any()
+    assert not readouts(mu, labels.abs()).any()
 
 
-def test_few_faces_do_not_make_a_score_steep():
+def test_few_faces_do_not_make_a_readout_steep():
     generator = torch.Generator().manual_seed(0)
     mu = torch.randn(16, 64, generator=generator)  # where anything can be told apart
     labels = torch.tensor([[1], [-1]], dtype=torch.int8).repeat(8, 1)
     mu[:, 0] += 2 * labels[:, 0]
     others = torch.randn(500, 64, generator=generator)
     others[:, 0] -= 2
-    row = scores(mu, labels)[0]
+    row = readouts(mu, labels)[0]
     assert (others @ row[:-1] + row[-1]).std() < 0.3
 
 
 def test_who_lacks_less_needs_less():
-    score, z = torch.tensor([0.0, 0.5, 0.5]), torch.tensor([[9.0, -1], [9, 0], [9, 0.5], [9, -9]])
+    z = torch.tensor([[9.0, -1], [9, 0], [9, 0.5], [9, -9]])
     expected = torch.tensor([[1.0, 0.6, 0.6, 1.5], [0.6, 0.6, 0.75, 0.6]])
-    torch.testing.assert_close(torch.stack([lack(score, z), lack(score, z, way=-1)]), expected)
+    found = [step_length(torch.tensor([0.0, 0.5, 0.5]), z, sign) for sign in (1, -1)]
+    torch.testing.assert_close(torch.stack(found), expected)

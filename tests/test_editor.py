@@ -69,8 +69,8 @@ def test_photographs_come_as_pictures_paths_and_bytes(editor, face, astronaut, t
 def test_the_edit_decodes_z_plus_the_direction(editor, face):
     edited = editor.edit(face, {"Smiling": 2.0})
     assert edited.size == (32, 32)
-    lack = directions.lack(editor.vectors.scores[0], face.z)
-    z = face.z + 2.0 * lack * editor.vectors.vectors[0]
+    length = directions.step_length(editor.vectors.readouts[0], face.z)
+    z = face.z + 2.0 * length * editor.vectors.above[0]
     np.testing.assert_allclose(pixels(edited), pixels(images.to_pil(editor.decode(z)[0])), atol=1)
     assert pixels(edited).tolist() != pixels(editor.edit(face, {})).tolist()
 
@@ -160,10 +160,10 @@ def test_held_attributes_stay_where_they_are():
     """In the plane: Smiling leans on Male; held, it goes straight up."""
     vectors = AttributeVectors(
         names=("Smiling", "Male", "Young"),
-        vectors=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]]),
+        above=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [3.0, 0.0, 0.0]]),
         below=torch.tensor([[1.0, 2.0, 0.5], [3.0, 0.0, 0.0], [6.0, 0.0, 3.0]]),
-        units=torch.tensor([1.0, 1.0, 0.5]),
-        units_below=torch.ones(3),
+        # Nobody has Smiling or Male yet, and all are young.
+        readouts=torch.tensor([[0.0] * 4, [0.0] * 4, [0.0, 0.0, 0.0, 1.0]]),
         counts=((1, 1),) * 3,
         method="planted",
         dataset="",

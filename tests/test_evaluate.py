@@ -338,12 +338,12 @@ def test_a_model_without_vectors_is_measured_all_the_same(flat_faces):
         attributes, vectors = (), None
         name, model, training = "bare", "a" * 64, {}
 
-    critic = SimpleNamespace(
+    judge = SimpleNamespace(
         **{name: getattr(FlatJudge(), name) for name in ("names", "judged", "reference", "see")},
         correlation=FlatJudge.correlation,
         balanced_accuracy=torch.ones(4),
     )
-    found = evaluate.described(Bare(), flat_faces, critic, "test", Options(samples=10))
+    found = evaluate.described(Bare(), flat_faces, judge, "test", Options(samples=10))
     assert found["weights"] == "a" * 64
     assert found["kept"]["average"]["value"] == 1
     assert found["editing"]["photograph"]["attributes"] == {}

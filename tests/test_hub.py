@@ -561,7 +561,7 @@ def test_vectors_of_another_model(server, model, fails, tmp_path):
 
 def test_vectors_of_another_length(server, model, fails):
     vectors = attributes.load(model / "attributes.safetensors")
-    longer = torch.zeros(len(vectors.names), 9)
+    longer = torch.zeros(len(vectors.names), 3, 9)
     files.save_tensors(
         model / "attributes.safetensors", dict(zip(vectors.names, longer, strict=True))
     )
@@ -581,7 +581,7 @@ def test_a_description_without_vectors_is_nothing_to_the_editor(server, model, r
     assert Editor.from_pretrained(REPO).vectors is None
 
 
-@pytest.mark.parametrize("what", ["not a number", "no unit"])
+@pytest.mark.parametrize("what", ["not a number", "no offset"])
 def test_vectors_that_the_editor_cannot_use(server, model, what, fails, tmp_path):
     path = model / "attributes.safetensors"
     if what == "not a number":
@@ -590,7 +590,7 @@ def test_vectors_that_the_editor_cannot_use(server, model, what, fails, tmp_path
     else:
         described = files.read_json(path.with_suffix(".json"))
         for row in described["attributes"]:
-            del row["unit_below"]
+            del row["readout_offset"]
         files.write_json(path.with_suffix(".json"), described)
     with pytest.raises(VectorError) as refused:
         Editor.from_pretrained(model)

@@ -2,14 +2,13 @@
 
 import dataclasses
 import sys
-import threading
 
 import pytest
 import torch
 
 from vaegan import files, images, judge
 from vaegan.data import FaceSet
-from vaegan.judge import Judge, JudgeError, balanced_accuracy, best_threshold, mapped
+from vaegan.judge import Judge, JudgeError, balanced_accuracy, best_threshold
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +49,6 @@ def test_the_threshold_lies_between_the_sides_however_rare_one_is():
     assert best_threshold(scores[known], labels[known]) == pytest.approx(1, abs=0.05)
     # The unknown widen the range of candidates and change nothing else.
     assert -1 < best_threshold(scores, labels) < 3
-
-
-def test_mapped_keeps_the_order_and_gives_the_threads_back():
-    threads = torch.get_num_threads()
-    seen = []
-
-    def square(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        seen.append((len(a), torch.get_num_threads(), threading.current_thread()))
-        return a * b
-
-    a = torch.arange(3 * judge.BATCH + 1.0)
-    assert torch.equal(mapped(square, a, a), a * a)
-    assert sorted(count for count, _, _ in seen) == [1] + 3 * [judge.BATCH]
-    assert torch.get_num_threads() == threads
-    with pytest.raises(ZeroDivisionError):
-        mapped(lambda part: 1 / 0, a)
-    assert torch.get_num_threads() == threads
 
 
 def test_the_folded_network_is_the_packages_network(trained):

@@ -7,7 +7,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
-    {"config", "losses", "images", "files", "distributed", "latents", "metrics", "tables", "ica"},
+    {
+        "config",
+        "losses",
+        "images",
+        "files",
+        "distributed",
+        "latents",
+        "metrics",
+        "tables",
+        "ica",
+        "parallel",
+    },
     {"prior", "networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
     {"refine", "sources", "tuning", "video"},
     {"models", "data", "curves", "face", "settings"},

@@ -17,7 +17,7 @@ def test_verdicts_by_hand():
     # One of two turns; the logit gains 1.5 and 1; one of four verdicts leaks, the last not asked.
     assert found.tolist() == [[1, 2], [2.5, 2], [1, 4]]
     # Asked to go, it is gone from the other one, and the logit went the wrong way.
-    gone = verdicts(before, after, 0, others, way=-1).sum(dim=0)
+    gone = verdicts(before, after, 0, others, sign=-1).sum(dim=0)
     assert gone.tolist() == [[1, 2], [-2.5, 2], [1, 4]]
 
 
@@ -35,14 +35,14 @@ def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
 
 
 def test_bystanders_are_judged_others_that_do_not_go_with_the_target():
-    critic = FlatJudge()
-    assert bystanders(critic, 0).tolist() == [False, True, False, False]
-    assert bystanders(critic, 1).tolist() == [True, False, True, False]
-    assert bystanders(critic, 3).tolist() == [True, True, True, False]
+    judge = FlatJudge()
+    assert bystanders(judge, 0).tolist() == [False, True, False, False]
+    assert bystanders(judge, 1).tolist() == [True, False, True, False]
+    assert bystanders(judge, 3).tolist() == [True, True, True, False]
 
 
 def test_knowing_faces_is_encoding_decoding_and_judging_them():
-    known = leakage.know(FlatEditor(), FlatJudge(), flat_faces())
+    known, *_ = leakage.know(FlatEditor(), FlatJudge(), flat_faces())
     torch.testing.assert_close(known.r, known.x, atol=1e-6, rtol=0)
     torch.testing.assert_close(known.seen_x[:, 1], known.z[:, 1])
     assert len(known.rows(torch.tensor([3, 5])).people) == 2
@@ -52,7 +52,7 @@ def test_only_faces_that_lack_the_attribute_are_asked():
     seen = torch.tensor([[-1.0], [1], [-2], [-3]])
     assert sorted(lacking(seen, 0, 9, seed=0).tolist()) == [0, 2, 3]
     assert len(lacking(seen, 0, 2, seed=0)) == 2
-    assert lacking(seen, 0, 9, seed=0, way=-1).tolist() == [1]
+    assert lacking(seen, 0, 9, seed=0, sign=-1).tolist() == [1]
 
 
 def ramp(strength: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from tests.conftest import TINY_MODEL as TINY
 from vaegan.config import MODELS, PRESETS, ModelConfig, TrainConfig, at_resolution
 from vaegan.distributed import Draws
-from vaegan.models import BLENDED, Edit, Judge, Step, build, reparametrize
+from vaegan.models import BLENDED, Adversary, Edit, Step, build, reparametrize
 from vaegan.prior import blend
 
 TRAINING = TrainConfig(batch_size=4, adversary_start=0, kl_warmup=0)
@@ -140,9 +140,9 @@ def test_the_equilibrium_gate_stops_who_runs_away(ahead):
     )
     model = build(dataclasses.replace(config, latent_dim=8, encoder_hidden=16))
     training = dataclasses.replace(PRESETS["larsen2016"][1], batch_size=4)
-    judge = Judge(model.discriminator, Step(0, training, Draws(0, 0, CPU)))
+    adversary = Adversary(model.discriminator, Step(0, training, Draws(0, 0, CPU)))
     real = {"discriminator": 6.0, "decoder": -6.0, "nobody": 0.0}[ahead]
-    decision = judge.gate(torch.full((4,), real), [torch.full((4,), -real)] * 2)
+    decision = adversary.gate(torch.full((4,), real), [torch.full((4,), -real)] * 2)
     assert (
         decision
         == {

@@ -64,31 +64,29 @@ def test_what_goes_along_in_training_is_not_dragged_along(selected):
     assert smiling[method]["leakage"] < 0.5 * smiling[PLAIN]["leakage"]
 
 
-def test_units_shrink_and_two_of_them_have_the_effect(selected, faces):
+def test_two_steps_have_the_effect_and_lead_no_farther_than_they_may(selected, faces):
     vectors, _ = selected
-    assert ((vectors.units > 0) & (vectors.units <= 1)).all()
-    assert ((vectors.units_below > 0) & (vectors.units_below <= 1)).all()
     smiling = vectors.measured[vectors.names.index("Smiling")]
     assert smiling["effect"] == pytest.approx(select.AIM, abs=0.06)
     assert set(smiling["moves"]) <= {"Male", "Young"}
     train = faces.subset("train")
-    root = directions.whitener(encode_all(Colours().encoder, train.images), train.identity)
-    row = vectors.vectors[vectors.names.index("Smiling")]
-    length = directions.distance(select.STRENGTH * row, root)
-    assert length == pytest.approx(select.FARTHEST, rel=1e-4)
+    mu = encode_all(Colours().encoder, train.images)
+    root = directions.covariance_root(mu, train.identity)
+    for row in torch.cat([vectors.above, vectors.below]):
+        assert 0 < directions.distance(select.STRENGTH * row, root) < 1.0001 * select.FARTHEST
 
 
-def trial_of(editor, critic, known, way: int = 1, **options) -> Trial:
+def trial_of(editor, judge, known, sign: int = 1, **options) -> Trial:
     """Of Smiling, where every face needs one step."""
-    score = torch.tensor([0.0, 0.0, 0.0, float(way < 0)])
-    return Trial(editor, critic, known, torch.eye(3), Options(**options), "Smiling", score, way)
+    readout = torch.tensor([0.0, 0.0, 0.0, float(sign < 0)])
+    return Trial(editor, judge, known, torch.eye(3), Options(**options), "Smiling", readout, sign)
 
 
 def test_a_judge_who_is_not_sure_is_asked_for_less(faces):
     # Red makes both, so what is lacking is known of each face.
-    editor, critic, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
-    known = leakage.know(editor, critic, faces.subset("validation"))
-    trial = trial_of(editor, critic, known, faces=300)
+    editor, judge, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
+    known, *_ = leakage.know(editor, judge, faces.subset("validation"))
+    trial = trial_of(editor, judge, known, faces=300)
     sure, unsure = (
         select.strength_needed(replace(trial, name=name), red) for name in ("Smiling", "Bald")
     )
@@ -98,23 +96,23 @@ def test_a_judge_who_is_not_sure_is_asked_for_less(faces):
 
 
 def test_what_takes_an_attribute_away_is_asked_of_faces_that_have_it(faces):
-    editor, critic, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
-    known = leakage.know(editor, critic, faces.subset("validation"))
-    trial = trial_of(editor, critic, known, way=-1, faces=300)
+    editor, judge, red = Colours(), FlatJudge(), torch.tensor([0.1, 0.0, 0.0])
+    known, *_ = leakage.know(editor, judge, faces.subset("validation"))
+    trial = trial_of(editor, judge, known, sign=-1, faces=300)
     needed = select.strength_needed(trial, red)
     having = known.seen_r[known.seen_r[:, 0] > 0, 0]
     assert needed == pytest.approx(float(10 * having.quantile(select.AIM)), rel=0.03)
 
 
-def test_units_only_shrink():
-    vector, root = torch.tensor([0.0, 1.0]), torch.eye(2)
-    for strength, expected in ((0.5, 0.5 / select.FARTHEST), (None, 0.3), (40.0, 1.0)):
-        row, unit = select._in_units(vector, strength, root, otherwise=0.3)
-        assert row.tolist() == [0.0, select.FARTHEST / select.STRENGTH]
-        assert unit == pytest.approx(expected)
+def test_a_step_is_as_long_as_it_must_be_and_no_longer_than_it_may():
+    direction, root = torch.tensor([0.0, 10.0]), torch.eye(2)
+    for enough, length in ((0.5, 2.5), (None, 3.0), (40.0, select.FARTHEST / select.STRENGTH)):
+        step = select.one_step(direction, enough, root, as_far=3.0)
+        torch.testing.assert_close(step, torch.tensor([0.0, length]))
+    assert not select.one_step(torch.zeros(2), 1.0, root).any()
 
 
-def test_below_zero_two_units_take_it_away_and_little_else(selected):
+def test_below_zero_two_steps_take_it_away_and_little_else(selected):
     vectors, _ = selected
     row = vectors.names.index("Smiling")
     gone = vectors.measured[row]["below"]
@@ -133,10 +131,8 @@ def test_methods_and_measurements_are_kept_in_the_file(selected, tmp_path):
     again = attributes.load(tmp_path / "a.safetensors")
     assert again.methods == vectors.methods
     assert again.measured == vectors.measured
-    for part in ("vectors", "below", "scores"):
+    for part in ("above", "below", "readouts"):
         assert torch.equal(getattr(again, part), getattr(vectors, part))
-    torch.testing.assert_close(again.units, vectors.units, atol=1e-4, rtol=0)
-    torch.testing.assert_close(again.units_below, vectors.units_below, atol=1e-4, rtol=0)
 
 
 def test_the_winner_leaks_little_stays_near_and_draws_little_anew():
@@ -190,12 +186,11 @@ def test_learned_directions_of_attributes_that_all_have_are_passed_over(faces):
 
     part = one_sided(faces, 1).subset("train")
     mu = encode_all(Colours().encoder, part.images)
-    root = directions.whitener(mu, part.identity)
+    root = directions.covariance_root(mu, part.identity)
     columns = [0, 2, 3]
     names = tuple(faces.attribute_names[column] for column in columns)
     labels = part.attributes[:, columns]
-    scores = directions.scores(mu, labels)
-    people = Labelled(part.images, mu, labels, names, root, scores)
+    people = Labelled(part.images, mu, labels, names, root, directions.readouts(mu, labels))
     found, _ = candidates.find(Trained(), people, part, columns, Options(steps=0))
     assert found[TRAINED].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
@@ -223,11 +218,11 @@ def test_one_attribute_is_enough(faces, steps):
 
 
 def test_what_nobody_lacks_is_measured_as_nothing(faces):
-    critic = FlatJudge()
+    judge = FlatJudge()
     smiling = replace(faces, images=torch.full_like(faces.images, 200))
-    known = leakage.know(Colours(), critic, smiling)
+    known, *_ = leakage.know(Colours(), judge, smiling)
     step = torch.tensor([0.1, 0.0, 0.0])
-    measured = select.measure(trial_of(Colours(), critic, known), step)
+    measured = select.measure(trial_of(Colours(), judge, known), step)
     assert measured["faces"] == 0 and measured["effect"] == measured["leakage"] == 0
     assert measured["moves"] == {}
 

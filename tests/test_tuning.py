@@ -21,7 +21,7 @@ def colour_of(z: Tensor) -> Callable[[Tensor], Tensor]:
 
 def deviations(z: Tensor) -> Tensor:
     """Of faces of as many people."""
-    return directions.whitener(z, torch.arange(len(z)))
+    return directions.covariance_root(z, torch.arange(len(z)))
 
 
 def colours(count: int) -> Tensor:
@@ -53,9 +53,9 @@ def tuned(
     faces: tuning.Faces,
     tint: Tensor,
     root: Tensor | None = None,
-    needs: Tensor | None = None,
+    lengths: Tensor | None = None,
     bystanders: Tensor | None = None,
-    way: int = 1,
+    sign: int = 1,
 ) -> Tensor:
     """What becomes of one direction, (D,), towards the first score.
 
@@ -68,10 +68,10 @@ def tuned(
         faces,
         deviations(faces.z) if root is None else root,
         torch.tensor([0]),
-        torch.ones(len(faces.z), 1) if needs is None else needs,
+        torch.ones(len(faces.z), 1) if lengths is None else lengths,
         torch.zeros(1, faces.seen_r.shape[1]) if bystanders is None else bystanders,
         tint,
-        way,
+        sign,
         steps=300,
     )[0]
 
@@ -92,14 +92,14 @@ def test_a_direction_loses_what_it_dragged_along_and_reaches_its_goal():
     others = torch.tensor([[0.0, 1.0, 0.0]])
     red = everywhere(1.0, 0.0, 0.0)
 
-    def one_way(way: int) -> Tensor:
-        begin = [way * 0.3, way * 0.3, 0.0]
-        return tuned(begin, flat, colour_of(z), faces, red, bystanders=others, way=way)
+    def one_way(sign: int) -> Tensor:
+        begin = [sign * 0.3, sign * 0.3, 0.0]
+        return tuned(begin, flat, colour_of(z), faces, red, bystanders=others, sign=sign)
 
-    for way in (1, -1):
-        found = one_way(way)
-        lacking = way * z[way * z[:, 0] < 0, 0]
-        assert ((lacking + way * found[0]) > 0).float().mean() > 0.75
+    for sign in (1, -1):
+        found = one_way(sign)
+        lacking = sign * z[sign * z[:, 0] < 0, 0]
+        assert ((lacking + sign * found[0]) > 0).float().mean() > 0.75
         assert abs(found[1]) < 0.1 * abs(found[0])
     assert torch.equal(found, one_way(-1))
 
@@ -223,9 +223,9 @@ def test_a_direction_is_one_step_of_as_many_as_each_face_needs():
     faces = tuning.Faces(pixels, z, pixels, seen, seen)
 
     # If each goes exactly as far as it is from the threshold, one step is enough for all.
-    needs = -z[:, :1].clamp(max=-0.01)
+    lengths = -z[:, :1].clamp(max=-0.01)
     red = everywhere(1.0, 0.0, 0.0)
-    exact = tuned([0.3, 0.0, 0.0], flat, colour_of(z), faces, red, needs=needs)
+    exact = tuned([0.3, 0.0, 0.0], flat, colour_of(z), faces, red, lengths=lengths)
     assert 1 < exact[0] < 1.7
     lacking = z[z[:, 0] < -0.05, 0]
     assert (lacking - lacking * exact[0] > 0).all()

@@ -21,7 +21,7 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public name when it is asked for: `python -m vaegan.edit` must not find itself loaded."""
+    """Loads a public name when it is asked for, so that `python -m vaegan.edit` loads it once."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"vaegan.{_HOMES[name]}"), name)

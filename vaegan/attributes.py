@@ -4,13 +4,13 @@
 
 The plain definition (Larsen et al. 2016, section 4.1; Radford et al. 2016): the mean latent of
 the faces that have an attribute minus the mean latent of those that do not, latents being the
-encoder's mean mu. A slider at s adds s · unit · lack(z) · vector; with a unit of 1, as here, 1 is
-the way from the one class mean to the other, for every attribute. lack(z) is how much a face has to
-change, 1 in the mean (`directions.lack`): one that smiles a little already needs less of a smile
-than one that frowns, and more than it needs would be paint. `vaegan.directions` has other methods,
-and `vaegan.select` finds the one that changes least beside what it should, and its units. What
-takes an attribute away need not be what gives it, backwards, so below 0 a slider has a vector of
-its own.
+encoder's mean mu. A slider at s adds s · length(z) · vector. As computed here, a vector is as long
+as the way from the one class mean to the other. length(z) is how far a face has to go, 1 in the
+mean (`directions.step_length`): one that smiles a little already needs less of a smile than one
+that frowns, and more than it needs would be paint. `vaegan.directions` has other methods, and
+`vaegan.select` finds the one that changes least beside what it should, and how long its vector has
+to be. What takes an attribute away need not be what gives it, backwards, so below 0 a slider has a
+vector of its own.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
 from vaegan.networks import Encoder, encode_all
 
-FORMAT = 3
-EARLIER = (1, 2)  # whose sliders move all faces alike; in the first by one vector for both ends
+FORMAT = 4
 LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
 
 
@@ -90,9 +89,9 @@ class AttributeVectors:
     """Two vectors for each attribute, for one model.
 
     names: (A,) CelebA's keys
-    vectors, below: (A, latent_dim) in raw mu units, both towards having it: what a slider goes
-        along above 0, and below
-    units, units_below: (A,) in (0, 1]: a slider at s adds s · unit · lack(z) · vector
+    above, below: (A, latent_dim), both towards having it: what a slider at 1, and a slider at -1
+        backwards, adds to the z of the mean face that lacks it, or has it
+    readouts: (A, latent_dim + 1), as `directions.readouts` gives them
     counts: for each attribute, training faces that have it and that have it not
     method: how they were computed
     methods: the same for each attribute, where it differs; or empty
@@ -100,24 +99,21 @@ class AttributeVectors:
         or None; or empty
     dataset: fingerprint of the prepared set
     model: SHA-256 of the `model.safetensors` they belong to
-    scores: (A, latent_dim + 1), as `directions.scores` gives them; None where all faces move alike
     """
 
     names: tuple[str, ...]
-    vectors: Tensor
+    above: Tensor
     below: Tensor
-    units: Tensor
-    units_below: Tensor
+    readouts: Tensor
     counts: tuple[tuple[int, int], ...]
     method: str
     dataset: str
     model: str
     methods: tuple[str, ...] = ()
     measured: tuple[dict[str, Any] | None, ...] = ()
-    scores: Tensor | None = None
 
     def direction(self, z: Tensor, settings: dict[str, float], hold: Sequence[str] = ()) -> Tensor:
-        """What to add to z: the sum of s · unit · lack(z) · vector over the settings.
+        """What to add to z: the sum of s · length(z) · vector over the settings.
 
         Conditional editing (Shen et al. 2020, "Interpreting the latent space of GANs for semantic
         face editing", section 2.2): each vector v gives up what it shares with the held vectors.
@@ -138,17 +134,10 @@ class AttributeVectors:
         total = torch.zeros_like(z)
         for name, strength in settings.items():
             row = self._row(name)
-            vector, unit = (
-                (self.vectors[row], self.units[row])
-                if strength > 0
-                else (self.below[row], self.units_below[row])
-            )
-            vector = self.without(vector, [other for other in hold if other != name])
-            step = strength * unit * vector
-            if self.scores is not None:
-                way = 1 if strength > 0 else -1
-                step = directions.lack(self.scores[row], z, way).unsqueeze(1) * step
-            total = total + step
+            vectors, sign = (self.above, 1) if strength > 0 else (self.below, -1)
+            vector = self.without(vectors[row], [other for other in hold if other != name])
+            length = directions.step_length(self.readouts[row], z, sign).unsqueeze(1)
+            total = total + strength * length * vector
         return total
 
     def without(self, vector: Tensor, held: Sequence[str]) -> Tensor:
@@ -160,7 +149,7 @@ class AttributeVectors:
         if not held:
             return vector
         rows = [self._row(name) for name in held]
-        basis = torch.cat([self.vectors[rows], self.below[rows]])
+        basis = torch.cat([self.above[rows], self.below[rows]])
         gram = torch.linalg.pinv(basis @ basis.T, hermitian=True)
         return vector - basis.T @ (gram @ (basis @ vector))
 
@@ -191,15 +180,13 @@ def compute(
     kept = directions.both_sides(labels).nonzero().flatten().tolist()
     return AttributeVectors(
         names=tuple(train.attribute_names[index] for index in kept),
-        vectors=vectors[kept],
+        above=vectors[kept],
         below=vectors[kept],
-        units=torch.ones(len(kept)),
-        units_below=torch.ones(len(kept)),
+        readouts=directions.readouts(mu, labels)[kept],
         counts=tuple(sides(labels[:, kept])),
         method=method,
         dataset=faces.fingerprint,
         model=model,
-        scores=directions.scores(mu, labels)[kept],
     )
 
 
@@ -212,7 +199,7 @@ def sides(labels: Tensor) -> list[tuple[int, int]]:
 
 
 def save(vectors: AttributeVectors, path: Path) -> None:
-    """Writes `path` (.safetensors: for each attribute both vectors and its score's weights), and
+    """Writes `path` (.safetensors: for each attribute both vectors and its readout's weights), and
     the .json beside it.
 
     Raises:
@@ -220,30 +207,14 @@ def save(vectors: AttributeVectors, path: Path) -> None:
             vectors were there before stay.
     """
     path = files.tensors_path(path)
-    parts = [vectors.vectors, vectors.below]
-    if vectors.scores is not None:
-        parts.append(vectors.scores[:, :-1])
-    tensors = dict(zip(vectors.names, torch.stack(parts, dim=1), strict=True))  # (2 or 3, D) each
+    parts = torch.stack([vectors.above, vectors.below, vectors.readouts[:, :-1]], dim=1)
+    tensors = dict(zip(vectors.names, parts, strict=True))  # (3, D) each
+    offsets = vectors.readouts[:, -1].tolist()
     rows = [
-        {
-            "name": name,
-            "unit": round(float(unit), 4),
-            "unit_below": round(float(below), 4),
-            "distance": round(float(row.norm()), 4),
-            "positives": has,
-            "negatives": has_not,
-        }
-        for name, unit, below, row, (has, has_not) in zip(
-            vectors.names,
-            vectors.units,
-            vectors.units_below,
-            vectors.vectors,
-            vectors.counts,
-            strict=True,
-        )
+        {"name": name, "readout_offset": offset, "positives": has, "negatives": has_not}
+        for name, offset, (has, has_not) in zip(vectors.names, offsets, vectors.counts, strict=True)
     ]
-    offsets = [] if vectors.scores is None else vectors.scores[:, -1].tolist()
-    optional = {"score_offset": offsets, "method": vectors.methods, "measured": vectors.measured}
+    optional = {"method": vectors.methods, "measured": vectors.measured}
     for key, values in optional.items():
         for row, value in zip(rows, values, strict=False):
             row[key] = value
@@ -271,29 +242,23 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     described = files.read_json(path.with_suffix(".json"))
     tensors, _ = files.load_tensors(path)
     try:
-        if described["format"] not in (*EARLIER, FORMAT):
+        if described["format"] != FORMAT:
             raise VectorError(f"{path} has a format that this program does not read.")
         rows: list[dict[str, Any]] = described["attributes"]
         names = tuple(row["name"] for row in rows)
-        # (1 to 3, A, D): one vector for both ends, or two, or two and the weights of scores.
-        parts = torch.stack([torch.atleast_2d(tensors[name].float()) for name in names], dim=1)
-        above, below, *weights = parts if len(parts) > 1 else parts.expand(2, -1, -1)
-        offsets = [float(row["score_offset"]) for row in rows if "score_offset" in row]
-        column = torch.tensor(offsets).unsqueeze(1)
-        [scores] = [torch.cat([each, column], dim=1) for each in weights] or [None]
+        above, below, weights = torch.stack([tensors[name].float() for name in names], dim=1)
+        offsets = torch.tensor([float(row["readout_offset"]) for row in rows])
         found = AttributeVectors(
             names=names,
-            vectors=above,
+            above=above,
             below=below,
-            units=torch.tensor([float(row["unit"]) for row in rows]),
-            units_below=torch.tensor([float(row["unit_below"]) for row in rows]),
+            readouts=torch.cat([weights, offsets.unsqueeze(1)], dim=1),
             counts=tuple((int(row["positives"]), int(row["negatives"])) for row in rows),
             method=str(described["method"]),
             dataset=str(described["dataset"]),
             model=str(described["model"]),
             methods=tuple(str(row["method"]) for row in rows if "method" in row),
             measured=tuple(_measured(row["measured"]) for row in rows if "measured" in row),
-            scores=scores,
         )
     except VectorError:
         raise
@@ -302,12 +267,11 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     for part in (found.methods, found.measured):
         if len(part) not in (0, len(names)):
             raise VectorError(f"{path} does not hold attribute vectors.")
-    numbers = (parts, column, found.units, found.units_below)
-    if not all(torch.isfinite(part).all() for part in numbers):
+    if not all(torch.isfinite(part).all() for part in (above, below, found.readouts)):
         raise VectorError(f"{path} is damaged: a vector is not finite.")
     if model is not None and found.model != model.sha256:
         raise VectorError(f"The attribute vectors in {path} belong to another model.")
-    if model is not None and found.vectors.shape[1:] != (model.config.latent_dim,):
+    if model is not None and found.above.shape[1:] != (model.config.latent_dim,):
         raise VectorError(f"The vectors in {path} have another length than z.")
     return found
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaegan import directions, images, judge, tuning
+from vaegan import directions, images, tuning
 from vaegan.attributes import SLIDERS
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
+from vaegan.judge import balanced_accuracy, best_threshold
 from vaegan.models import RELATED
+from vaegan.parallel import mapped
 
 TRAINED = "learned in training"
 TUNED = "tuned through the decoder"
@@ -46,8 +48,8 @@ class Labelled:
 
     pixels: (N, 3, R, R) uint8; mu: (N, D); labels: (N, A); names: of the A columns, in the order
         of the face set, those that have faces on both sides
-    root: (D, D), the `directions.whitener` of their latents; scores: (A, D + 1), their
-        `directions.scores`
+    root: (D, D), the `directions.covariance_root` of their latents
+    readouts: (A, D + 1), their `directions.readouts`
     """
 
     pixels: Tensor
@@ -55,7 +57,7 @@ class Labelled:
     labels: Tensor
     names: tuple[str, ...]
     root: Tensor
-    scores: Tensor
+    readouts: Tensor
 
 
 def find(
@@ -130,23 +132,23 @@ def _tuned(
     """(A, D), half of what makes most faces show the attribute, 0 where there is no slider; and the
     same of what, when subtracted, makes most faces lose it."""
     names, labels = people.names, people.labels
-    r = images.to_uint8(judge.mapped(editor.decode, people.mu, label="decode"))
+    r = images.to_uint8(mapped(editor.decode, people.mu, label="decode"))
     classifier = tuning.train_classifier(
         torch.cat([people.pixels, r]), labels.repeat(2, 1), options.epochs, options.seed
     )
 
     @torch.no_grad()
     def seen(pixels: Tensor) -> Tensor:
-        return judge.mapped(lambda part: classifier(images.to_float(part)), pixels)
+        return mapped(lambda part: classifier(images.to_float(part)), pixels)
 
     on_validation, known = seen(validation.images), validation.attributes[:, columns]
     thresholds = torch.tensor(
         [
-            judge.best_threshold(score, label)
+            best_threshold(score, label)
             for score, label in zip(on_validation.T, known.T, strict=True)
         ]
     )
-    accuracy = judge.balanced_accuracy(on_validation > thresholds, known).nan_to_num()
+    accuracy = balanced_accuracy(on_validation > thresholds, known).nan_to_num()
     seen_x, seen_r = seen(people.pixels) - thresholds, seen(r) - thresholds
     deviations = seen_x.std(dim=0).clamp_min(1e-6)
     seen_x, seen_r = seen_x / deviations, seen_r / deviations
@@ -155,36 +157,38 @@ def _tuned(
     correlation = _correlation(labels)
     tint = tuning.tints(people.pixels, labels)
 
-    def tuned(way: int) -> Tensor:
+    def tuned(sign: int) -> Tensor:
         targets = torch.tensor(
             [
                 index
                 for index, name in enumerate(names)
                 if name in SLIDERS
                 and begin[index].any()
-                and all((way * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
+                and all((sign * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
             ]
         )
         if not len(targets):
             return torch.zeros_like(begin)
         others = ((correlation[targets] <= RELATED) & (accuracy >= READ)).float()
         others[torch.arange(len(targets)), targets] = 0
+        lengths = torch.stack(
+            [directions.step_length(row, people.mu, sign) for row in people.readouts[targets]],
+            dim=1,
+        )
         found = tuning.tune(
-            way * begin[targets],
+            sign * begin[targets],
             editor.decoder,
             lambda x: (classifier(x) - thresholds) / deviations,
             faces,
             people.root,
             targets,
-            torch.stack(
-                [directions.lack(score, people.mu, way) for score in people.scores[targets]], dim=1
-            ),
+            lengths,
             others,
             tint[targets],
-            way,
+            sign,
             steps=options.steps,
             seed=options.seed,
         )
-        return _spread(way * found / STRENGTH, targets.tolist(), len(names))
+        return _spread(sign * found / STRENGTH, targets.tolist(), len(names))
 
     return tuned(1), tuned(-1)

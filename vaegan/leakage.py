@@ -4,6 +4,9 @@ Effect: the share of faces that lack an attribute and show it after the edit. Le
 other attributes whose verdict turns over, either way, leaving out those that the judge does not
 know well and those that go with the attribute in life (a smile lifts the cheeks). Two directions
 can be compared at the same effect only: whoever does nothing leaks nothing.
+
+An edit is looked at in two ways: `pure`, the decoder's edit against its own reconstruction, or
+else the photograph with the edit's difference laid over it (detail 1) against the photograph.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vaegan import images, judge
+from vaegan import images
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.judge import Judge
 from vaegan.models import RELATED
+from vaegan.parallel import mapped
 
 NUMBERS = ("effect", "change", "leakage")  # of an edit
 GOAL = 0.85  # effect at which directions are compared
@@ -51,27 +55,31 @@ class Known:
         return Known(*(getattr(self, part.name)[chosen] for part in fields(self)))
 
 
-def know(editor: Editor, critic: Judge, faces: FaceSet) -> Known:
-    """Encodes, decodes and judges faces."""
+def know(editor: Editor, judge: Judge, faces: FaceSet) -> tuple[Known, Tensor, Tensor]:
+    """Encodes, decodes and judges faces; also the judge's features of photographs and of
+    reconstructions, (N, F)."""
     x = images.to_float(faces.images)
-    z = judge.mapped(lambda part: editor.encoder(part)[0].detach(), x, label="encode")
-    r = judge.mapped(editor.decode, z, label="decode")
-    seen_x, seen_r = (
-        judge.mapped(lambda part: critic.see(part)[0], pictures, label="judge")
-        for pictures in (x, r)
-    )
-    return Known(x, z, r, seen_x, seen_r, faces.identity)
+    z = mapped(lambda part: editor.encoder(part)[0].detach(), x, label="encode")
+    r = mapped(editor.decode, z, label="decode")
+    (seen_x, features_x), (seen_r, features_r) = see(judge, x), see(judge, r)
+    return Known(x, z, r, seen_x, seen_r, faces.identity), features_x, features_r
 
 
-def bystanders(critic: Judge, target: int) -> Tensor:
+def see(judge: Judge, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (N, A) and features (N, F) of any number of pictures."""
+    seen = mapped(lambda part: torch.cat(judge.see(part), dim=1), x, label="judge")
+    return seen[:, : len(judge.names)], seen[:, len(judge.names) :]
+
+
+def bystanders(judge: Judge, target: int) -> Tensor:
     """The judged attributes that an edit of `target` should leave alone: (A,) bool."""
-    judged = torch.tensor([name in critic.judged for name in critic.names])
-    others = judged & (critic.correlation[target].abs() <= RELATED)
+    judged = torch.tensor([name in judge.judged for name in judge.names])
+    others = judged & (judge.correlation[target].abs() <= RELATED)
     others[target] = False
     return others
 
 
-def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, way: int = 1) -> Tensor:
+def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, sign: int = 1) -> Tensor:
     """What `estimate` needs for an edit's NUMBERS.
 
     effect: the share that now has the attribute; change: of its logit; leakage: the share of
@@ -79,7 +87,7 @@ def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, way: in
 
     Args:
         before, after: (N, A) scores. target: the edited attribute. others: (A,) bool.
-        way: -1 where the attribute is to go: effect is then the share that no longer has it.
+        sign: -1 where the attribute is to go: effect is then the share that no longer has it.
 
     Returns:
         (N, 3, 2).
@@ -87,38 +95,38 @@ def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, way: in
     one = torch.ones(len(before))
     flipped = ((before > 0) != (after > 0)) & others
     numbers = [
-        ((way * after[:, target] > 0).float(), one),
-        (way * (after[:, target] - before[:, target]), one),
+        ((sign * after[:, target] > 0).float(), one),
+        (sign * (after[:, target] - before[:, target]), one),
         (flipped.sum(dim=1).float(), one * others.sum()),
     ]
     return torch.stack([torch.stack(pair, dim=1) for pair in numbers], dim=1)
 
 
 def judged_edit(
-    editor: Editor, critic: Judge, pure: bool, x: Tensor, z: Tensor, r: Tensor
+    editor: Editor, judge: Judge, pure: bool, x: Tensor, z: Tensor, r: Tensor
 ) -> Tensor:
     """The judge's scores, (N, A), of some faces that were edited to z.
 
     pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
     """
     edited = editor.decode(z)
-    return critic.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
+    return judge.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
 
 
 def scores_after(
-    editor: Editor, critic: Judge, known: Known, shift: Tensor, pure: bool = True
+    editor: Editor, judge: Judge, known: Known, shift: Tensor, pure: bool = True
 ) -> Tensor:
     """`judged_edit` of all faces of `known` with `shift`, (D,) or (N, D), added to z: (N, A)."""
-    look = partial(judged_edit, editor, critic, pure)
-    return judge.mapped(look, known.x, known.z + shift, known.r)
+    look = partial(judged_edit, editor, judge, pure)
+    return mapped(look, known.x, known.z + shift, known.r)
 
 
-def lacking(seen: Tensor, target: int, most: int, seed: int, way: int = 1) -> Tensor:
+def lacking(seen: Tensor, target: int, most: int, seed: int, sign: int = 1) -> Tensor:
     """Rows, in an order of their own, of at most so many faces that lack the target: (n,).
 
-    way: -1 for faces that have it.
+    sign: -1 for faces that have it.
     """
-    rows = (way * seen[:, target] < 0).nonzero().squeeze(1)
+    rows = (sign * seen[:, target] < 0).nonzero().squeeze(1)
     generator = torch.Generator().manual_seed(seed)
     return rows[torch.randperm(len(rows), generator=generator)[:most]]
 
@@ -163,24 +171,24 @@ def _effect(seen: Tensor) -> float:
 
 def at_same_effect(
     editor: Editor,
-    critic: Judge,
+    judge: Judge,
     faces: Known,
     target: int,
     direction: Tensor,
     goal: float = GOAL,
     pure: bool = True,
-    way: int = 1,
+    sign: int = 1,
 ) -> tuple[float, Tensor] | None:
     """`matched` of a direction on faces that lack the target; pure as in `judged_edit`.
 
     direction: (D,), or (N, D) where each face has its own
-    way: -1 for the direction backwards, on faces that have the target.
+    sign: -1 for the direction backwards, on faces that have the target.
     """
-    others = bystanders(critic, target)
+    others = bystanders(judge, target)
     before = faces.seen(pure)
 
     def look(strength: float) -> Tensor:
-        after = scores_after(editor, critic, faces, way * strength * direction, pure)
-        return verdicts(before, after, target, others, way)
+        after = scores_after(editor, judge, faces, sign * strength * direction, pure)
+        return verdicts(before, after, target, others, sign)
 
     return matched(look, goal) if len(faces.z) else None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaegan import distributed, losses
@@ -100,12 +101,12 @@ class GAN(Model):
 
     def phases(self, x: Tensor, step: Step) -> Iterator[Phase]:
         x_hat = self.decoder(step.draws.normal(len(x), self.config.latent_dim))
-        judge = Judge(self.discriminator, step)
-        u, u_hat = judge.draw(len(x)), judge.draw(len(x))
-        real, fake = judge(x, u), judge(x_hat.detach(), u_hat)
-        yield {"discriminator": judge.against(real.score, [fake.score])}
+        adversary = Adversary(self.discriminator, step)
+        u, u_hat = adversary.draw(len(x)), adversary.draw(len(x))
+        real, fake = adversary(x, u), adversary(x_hat.detach(), u_hat)
+        yield {"discriminator": adversary.against(real.score, [fake.score])}
 
-        yield {"decoder": judge.fooled_by([judge(x_hat, u_hat).score])}
+        yield {"decoder": adversary.fooled_by([adversary(x_hat, u_hat).score])}
 
 
 class VAEGAN(Model):
@@ -163,30 +164,30 @@ class VAEGAN(Model):
             [n, len(edit), len(z_p)]
         )
         seen_edit = edit.as_seen(x, x_tilde, x_edit)
-        judge = Judge(self.discriminator, step)
-        u = judge.draw(n)
+        adversary = Adversary(self.discriminator, step)
+        u = adversary.draw(n)
         # An edit is looked at like its photograph, so that they can be compared.
-        fakes = [(x_tilde, u), (seen_edit, u[: len(edit)]), (x_hat, judge.draw(len(x_hat)))]
+        fakes = [(x_tilde, u), (seen_edit, u[: len(edit)]), (x_hat, adversary.draw(len(x_hat)))]
         fakes = [(fake, draws) for fake, draws in fakes if len(fake)]
 
-        real = judge(x, u)
-        scores = [judge(fake.detach(), draws).score for fake, draws in fakes]
-        train_discriminator, train_decoder = judge.gate(real.score, scores)
+        real = adversary(x, u)
+        scores = [adversary(fake.detach(), draws).score for fake, draws in fakes]
+        train_discriminator, train_decoder = adversary.gate(real.score, scores)
         if train_discriminator:
-            loss = judge.against(real.score, scores)
-            yield {"discriminator": loss + judge.naming(real, self.shares)}
+            loss = adversary.against(real.score, scores)
+            yield {"discriminator": loss + adversary.naming(real, self.shares)}
 
         with torch.no_grad():
-            real = judge(x, u)
-        judged = [judge(fake, draws) for fake, draws in fakes]
-        reconstruction = judge.reconstruction(x, x_tilde, real, judged[0])
+            real = adversary(x, u)
+        judged = [adversary(fake, draws) for fake, draws in fakes]
+        reconstruction = adversary.reconstruction(x, x_tilde, real, judged[0])
         phase = {"encoder": reconstruction + weighted_kl(mu, logvar, step)}
         if train_decoder:
-            fooling = judge.fooled_by([verdict.score for verdict in judged])
+            fooling = adversary.fooled_by([verdict.score for verdict in judged])
             phase["decoder"] = config.gamma * reconstruction + config.adversarial_weight * fooling
             if len(edit):
                 change = losses.pixel_loss(x_edit, x_tilde[: len(edit)].detach())
-                kept = judge.edited(real, judged[1], edit, self.related)
+                kept = adversary.edited(real, judged[1], edit, self.related)
                 phase["decoder"] = phase["decoder"] + config.edit_weight * (kept + LOCAL * change)
         yield phase
 
@@ -233,7 +234,7 @@ class Edit:
         return torch.where(odd, over_photograph, x_edit)
 
 
-class Judge:
+class Adversary:
     """The discriminator behind its augmentation, and the losses that are read from it."""
 
     def __init__(self, discriminator: Discriminator, step: Step) -> None:
@@ -296,13 +297,15 @@ class Judge:
 
         Not in the paper's text but in its authors' code: who is ahead by more than the margin
         waits; if both would wait, both train.
+
+        real, fakes: scores, those of prior samples last.
         """
         margin = self.step.config.equilibrium_margin
         if not margin:
             return True, True
         with torch.no_grad():
-            up = distributed.mean(losses.discriminator_bce(real, []))
-            down = distributed.mean(losses.decoder_bce([-fakes[-1]]))
+            up = distributed.mean(F.softplus(-real).mean())  # -log Dis(x)
+            down = distributed.mean(F.softplus(fakes[-1]).mean())  # -log(1 - Dis(x_hat))
         worst, best = float(torch.maximum(up, down)), float(torch.minimum(up, down))
         train_discriminator = best >= EQUILIBRIUM - margin
         train_decoder = worst <= EQUILIBRIUM + margin

@@ -4,10 +4,10 @@
 
 For each attribute, directions of all methods (`vaegan.candidates`) are brought to the same effect
 on validation people, where the judge counts what else they change (`vaegan.leakage`). The winner
-leaks little, stays near the faces and draws little anew, and is written with what it did at +2. A
-slider's unit is so long that +2 has the same effect everywhere, but never leads farther than
-FARTHEST. Below 0 it goes the same way back, or along a direction that was tuned to take the
-attribute away, whichever wins there. Test people take no part.
+leaks little, stays near the faces and draws little anew, and is written with what it did at +2. It
+is so long that +2 has the same effect everywhere, but leads the mean face that lacks the attribute
+no farther than FARTHEST. Below 0 it goes the same way back, or along a direction that was tuned to
+take the attribute away, whichever wins there. Test people take no part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from vaegan import (
     directions,
     files,
     hub,
-    judge,
     leakage,
 )
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
@@ -42,15 +41,16 @@ from vaegan.evaluate import positive, prepare_judge
 from vaegan.judge import Judge, JudgeError
 from vaegan.leakage import Known
 from vaegan.networks import encode_all
+from vaegan.parallel import mapped
 
 BACKWARDS = "as above 0, backwards"
 UNMEASURED = "least squares"  # of attributes that have no slider, and so are not compared
-AIM = 0.95  # effect there, on reconstructions, that units shrink to …
+AIM = 0.95  # effect there, on reconstructions, for which vectors are long enough …
 AIM_PHOTOGRAPH = 0.85  # … or this on photographs, which show less of an edit, …
 BEYOND = 1.5  # … at no more than so many times the strength, since leakage grows with it
-# How far +2 may lead, in deviations between one person's photographs. Two of these lie
-# √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way, and what
-# goes farther is another person or paint (docs/experiments.md).
+# How far +2 may lead the mean face, in deviations between one person's photographs. Two of these
+# lie √(2 · 256) = 23 apart in all that changes; one change alone does not take half that way, and
+# what goes farther is another person or paint (docs/experiments.md).
 FARTHEST = 8.0
 UNSEEN = 0.02  # what an edit draws anew, of structure, that nobody sees
 # An attribute is not offered if its effect there, also on photographs, is below this, or if the
@@ -79,20 +79,20 @@ KEPT = (
 
 @dataclass(frozen=True, eq=False)
 class End:
-    """A slider on one side of 0, where one unit of it adds unit · vector.
+    """What was chosen for a slider on one side of 0.
 
+    vector: (D,), what one step of the slider adds
     compared, measured: what `compare` and `measure` found, or None of what has no slider
     """
 
     vector: Tensor
-    unit: float
     method: str
     compared: dict[str, dict[str, float] | None] | None = None
     measured: dict[str, Any] | None = None
 
 
 def select(
-    editor: Editor, model: str, faces: FaceSet, critic: Judge, options: Options
+    editor: Editor, model: str, faces: FaceSet, judge: Judge, options: Options
 ) -> tuple[AttributeVectors, dict[str, Any]]:
     """The best vectors, and the table of all methods.
 
@@ -113,40 +113,41 @@ def select(
     names = tuple(train.attribute_names[index] for index in columns)
     mu = encode_all(editor.encoder, train.images)
     labels = train.attributes[:, columns]
-    root, scores = directions.whitener(mu, train.identity), directions.scores(mu, labels)
-    people = Labelled(train.images, mu, labels, names, root, scores)
+    root = directions.covariance_root(mu, train.identity)
+    readouts = directions.readouts(mu, labels)
+    people = Labelled(train.images, mu, labels, names, root, readouts)
     found, takers = candidates.find(editor, people, validation, columns, options)
-    known = leakage.know(editor, critic, validation)
+    known, *_ = leakage.know(editor, judge, validation)
 
     table: dict[str, Any] = {}
     kept: dict[int, tuple[End, End]] = {}
-    sliders = [name for name in SLIDERS if name in names and name in critic.names]
+    sliders = [name for name in SLIDERS if name in names and name in judge.names]
     for index, name in enumerate(tqdm(names, desc="comparing", disable=None)):
         own = {method: rows[index] for method, rows in found.items() if rows[index].any()}
         if name not in sliders:
-            end = End(own[UNMEASURED], 1.0, UNMEASURED)
+            end = End(own[UNMEASURED], UNMEASURED)
             kept[index] = end, end
             continue
-        trial = Trial(editor, critic, known, root, options, name, scores[index])
+        trial = Trial(editor, judge, known, root, options, name, readouts[index])
         above = best_end(trial, own)
         table[name] = above.compared
         least = min(above.measured["effect"], above.measured["photograph"]["effect"])
-        if (least < SHOWN or name not in critic.judged) and name not in KEPT:
+        if (least < SHOWN or name not in judge.judged) and name not in KEPT:
             continue
         takes = {BACKWARDS: own[above.method]}
         if takers[index].any():
             takes[TUNED] = takers[index]
-        last = (list(takes)[-1], above.unit)
-        kept[index] = above, best_end(replace(trial, way=-1), takes, last)
+        as_far = directions.distance(above.vector, root)
+        below = best_end(replace(trial, sign=-1), takes, list(takes)[-1], as_far)
+        kept[index] = above, below
     if not kept:
         raise VectorError("No attribute shows well enough on validation faces to be kept.")
     aboves, belows = zip(*kept.values(), strict=True)
     chosen = AttributeVectors(
         names=tuple(names[index] for index in kept),
-        vectors=torch.stack([end.vector for end in aboves]),
+        above=torch.stack([end.vector for end in aboves]),
         below=torch.stack([end.vector for end in belows]),
-        units=torch.tensor([end.unit for end in aboves]),
-        units_below=torch.tensor([end.unit for end in belows]),
+        readouts=readouts[list(kept)],
         counts=tuple(attributes.sides(people.labels[:, list(kept)])),
         method="for each attribute what leaks least, stays nearest and draws least anew on "
         "validation people",
@@ -154,7 +155,6 @@ def select(
         model=model,
         methods=tuple(end.method for end in aboves),
         measured=tuple(_measured(*ends) for ends in kept.values()),
-        scores=scores[list(kept)],
     )
     return chosen, table
 
@@ -171,35 +171,36 @@ def _measured(above: End, below: End) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One end of a slider, on validation people.
+    """Who and what tells how good a direction is for one side of a slider, on validation people.
 
     root: (D, D), as `directions.distance` takes it
-    score: (D + 1,), as `directions.lack` takes it
-    way: -1 for the end below 0, and people who have the attribute
+    readout: (D + 1,), as `directions.step_length` takes it
+    sign: -1 for the side below 0, and people who have the attribute
     """
 
     editor: Editor
-    critic: Judge
+    judge: Judge
     known: Known
     root: Tensor
     options: Options
     name: str
-    score: Tensor
-    way: int = 1
+    readout: Tensor
+    sign: int = 1
 
     @property
     def target(self) -> int:
-        return self.critic.names.index(self.name)
+        return self.judge.names.index(self.name)
 
     def lacking(self, pure: bool, most: int) -> Known:
         """At most so many faces that have something to gain, or to lose."""
         seen = self.known.seen(pure)
-        rows = leakage.lacking(seen, self.target, most, self.options.seed, self.way)
+        rows = leakage.lacking(seen, self.target, most, self.options.seed, self.sign)
         return self.known.rows(rows)
 
     def steps(self, faces: Known, direction: Tensor) -> Tensor:
         """(N, D), `direction` as long as each face needs it."""
-        return directions.lack(self.score, faces.z, self.way).unsqueeze(1) * direction
+        length = directions.step_length(self.readout, faces.z, self.sign)
+        return length.unsqueeze(1) * direction
 
     def at_same_effect(
         self, direction: Tensor, goal: float = leakage.GOAL, pure: bool = True
@@ -208,23 +209,27 @@ class Trial:
         few = self.lacking(pure, self.options.faces)
         steps = self.steps(few, direction)
         return leakage.at_same_effect(
-            self.editor, self.critic, few, self.target, steps, goal, pure, self.way
+            self.editor, self.judge, few, self.target, steps, goal, pure, self.sign
         )
 
 
 def best_end(
-    trial: Trial, choices: dict[str, Tensor], otherwise: tuple[str, float] = (PLAIN, 1.0)
+    trial: Trial,
+    choices: dict[str, Tensor],
+    otherwise: str = PLAIN,
+    as_far: float = FARTHEST / STRENGTH,
 ) -> End:
-    """The winner of the choices, in units that have the same effect everywhere.
+    """The winner of the choices, so long that it has the same effect as every slider's.
 
     Args:
-        otherwise: the method if none gets there, and the unit if nothing is enough.
+        otherwise: the method if none gets there.
+        as_far: how far a step leads if nothing is enough, in deviations.
     """
     compared = compare(trial, choices)
-    method = winner(compared, otherwise[0])
+    method = winner(compared, otherwise)
     enough = strength_needed(trial, choices[method])
-    vector, unit = _in_units(choices[method], enough, trial.root, otherwise[1])
-    return End(vector, unit, method, compared, measure(trial, unit * vector))
+    vector = one_step(choices[method], enough, trial.root, as_far)
+    return End(vector, method, compared, measure(trial, vector))
 
 
 def compare(trial: Trial, choices: dict[str, Tensor]) -> dict[str, dict[str, float] | None]:
@@ -241,14 +246,14 @@ def compare(trial: Trial, choices: dict[str, Tensor]) -> dict[str, dict[str, flo
         compared[method] = {
             "leakage": round(_leakage(found[1]), 4),
             "distance": round(directions.distance(shift, trial.root), 3),
-            "anew": round(_anew(trial.editor, few, trial.way * trial.steps(few, shift)), 4),
+            "anew": round(_anew(trial.editor, few, trial.sign * trial.steps(few, shift)), 4),
         }
     return compared
 
 
 def _anew(editor: Editor, faces: Known, shift: Tensor) -> float:
     """How much an edit draws anew, the mean over `faces`."""
-    edited = judge.mapped(editor.decode, faces.z + shift)
+    edited = mapped(editor.decode, faces.z + shift)
     return float(drawn_anew(faces.r, edited).mean())
 
 
@@ -278,44 +283,43 @@ def strength_needed(trial: Trial, direction: Tensor) -> float | None:
         found = trial.at_same_effect(direction, aim, pure)
         return found and found[0]
 
-    if trial.name not in trial.critic.judged or (enough := strength(True, AIM)) is None:
+    if trial.name not in trial.judge.judged or (enough := strength(True, AIM)) is None:
         return strength(True, leakage.GOAL)
     on_photographs = strength(False, AIM_PHOTOGRAPH) or float("inf")
     return max(enough, min(on_photographs, BEYOND * enough))
 
 
-def _in_units(
-    vector: Tensor, strength: float | None, root: Tensor, otherwise: float = 1.0
-) -> tuple[Tensor, float]:
-    """The vector as long as a unit may be, and how much the unit shrinks it.
+def one_step(
+    direction: Tensor, enough: float | None, root: Tensor, as_far: float = FARTHEST / STRENGTH
+) -> Tensor:
+    """The direction so long that STRENGTH steps are enough, but lead no farther than FARTHEST.
 
     Args:
-        strength: how many times the vector is needed at 2; None leaves the unit at `otherwise`.
+        enough: how many times the direction is; None if nothing is, and then a step leads `as_far`.
     """
-    length = directions.distance(vector, root)
+    length = directions.distance(direction, root)
     if not length:
-        return vector, 1.0
+        return direction
     longest = FARTHEST / STRENGTH / length
-    unit = otherwise if strength is None else min(1.0, strength / STRENGTH / longest)
-    return longest * vector, unit
+    return direction * (as_far / length if enough is None else min(enough / STRENGTH, longest))
 
 
 def measure(trial: Trial, step: Tensor) -> dict[str, Any]:
     """What the slider at +2, or −2, does to validation people, in shares.
 
     Args:
-        step: (D,), what one unit of the slider adds.
+        step: (D,), what one step of the slider adds.
     """
-    critic, target = trial.critic, trial.target
-    others = leakage.bystanders(critic, target)
-    strength = trial.way * STRENGTH
-    measured: dict[str, Any] = {"strength": strength, "judged": trial.name in critic.judged}
+    judge, target = trial.judge, trial.target
+    others = leakage.bystanders(judge, target)
+    strength = trial.sign * STRENGTH
+    measured: dict[str, Any] = {"strength": strength, "judged": trial.name in judge.judged}
     for pure in (True, False):
         few = trial.lacking(pure, 2 * trial.options.faces)
         before = few.seen(pure)
         shift = strength * trial.steps(few, step)
-        after = leakage.scores_after(trial.editor, critic, few, shift, pure)
-        parts = leakage.verdicts(before, after, target, others, trial.way)
+        after = leakage.scores_after(trial.editor, judge, few, shift, pure)
+        parts = leakage.verdicts(before, after, target, others, trial.sign)
         numbers = {
             "effect": round(float(parts[:, 0, 0].mean()), 3) if len(before) else 0.0,
             "leakage": round(_leakage(parts), 3) if len(before) else 0.0,
@@ -325,13 +329,13 @@ def measure(trial: Trial, step: Tensor) -> dict[str, Any]:
             continue
         turned = ((before > 0) != (after > 0)).float().sum(dim=0) / max(1, len(before))
         turned[target] = 0
-        for index, other in enumerate(critic.names):
-            turned[index] *= other in critic.judged
+        for index, other in enumerate(judge.names):
+            turned[index] *= other in judge.judged
         most = turned.topk(min(3, len(turned)))
         measured |= numbers | {
             "faces": len(before),
             "moves": {
-                critic.names[index]: round(share, 3)
+                judge.names[index]: round(share, 3)
                 for share, index in zip(most.values.tolist(), most.indices.tolist(), strict=True)
                 if share
             },
@@ -389,12 +393,12 @@ def main(arguments: list[str] | None = None) -> int:
         out = files.tensors_path(flags.out or own)
         snapshot = checkpoint.load_snapshot(folder)
         faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
-        critic = prepare_judge(flags.judge, faces)
+        judge = prepare_judge(flags.judge, faces)
         options = Options(flags.faces, flags.steps, seed=flags.seed)
         editor = Editor(snapshot, None, flags.model)
-        vectors, table = select(editor, snapshot.sha256, faces, critic, options)
+        vectors, table = select(editor, snapshot.sha256, faces, judge, options)
         attributes.save(vectors, out)
-        summary = averages(table, critic.judged)
+        summary = averages(table, judge.judged)
         if flags.table is not None:
             files.write_json(
                 flags.table,

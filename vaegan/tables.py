@@ -50,8 +50,8 @@ def tables(report: dict[str, Any]) -> str:
         ]
     if groups := report.get("groups"):
         lines += ["", *_group_table(groups)]
-    if critic := report.get("judge"):
-        rows = sorted(critic["balanced_accuracy"].items(), key=lambda row: -row[1])
+    if judge := report.get("judge"):
+        rows = sorted(judge["balanced_accuracy"].items(), key=lambda row: -row[1])
         lines += ["", "the judge's balanced accuracy on photographs of test people, in %"]
         lines += [f"  {name:24}{100 * accuracy:.1f}" for name, accuracy in rows]
     if identity := report.get("identity"):

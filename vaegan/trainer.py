@@ -53,7 +53,7 @@ class Trainer:
     """Trains `build(model_config)` on the training part of a face set.
 
     Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `curves.svg`, `samples/` and
-    `reconstructions/`. If a checkpoint is there, the run goes on from it. `export` writes a snapshot.
+    `reconstructions/`. If a checkpoint is there, the run goes on from it.
 
     Args:
         faces: prepared faces; some of the validation part are drawn in grids, nobody else counts.

@@ -152,10 +152,10 @@ def tune(
     faces: Faces,
     root: Tensor,
     targets: Tensor,
-    needs: Tensor,
+    lengths: Tensor,
     bystanders: Tensor,
     tint: Tensor,
-    way: int = 1,
+    sign: int = 1,
     goal: float = 0.9,
     steps: int = 500,
     rate: float = 0.03,
@@ -171,15 +171,15 @@ def tune(
     Args:
         directions: (T, D), where to begin: about as long as needed.
         decode, see: z → x → scores in deviations from the threshold, both differentiable.
-        root: (D, D), as `directions.whitener` gives it.
+        root: (D, D), as `directions.covariance_root` gives it.
         targets: (T,), columns of the scores. bystanders: (T, A), weights of the scores to keep.
-        needs: (N, T), how long a step each face is moved, see `directions.lack`.
+        lengths: (N, T), of the step that each face is moved, see `directions.step_length`.
         tint: (T, 3, CELLS, CELLS), as `tints` gives it.
-        way: 1 to give targets, -1 to take them away.
+        sign: 1 to give targets, -1 to take them away.
         goal: a share. steps: of Adam, at a rate that falls from `rate` to 0.
 
     Returns:
-        (T, D): z + needs · direction shows the target, or does not.
+        (T, D): z + length · direction shows the target, or does not.
     """
     generator = torch.Generator().manual_seed(seed)
     # Descent where a person's own deviations are all as long, so that it keeps the person.
@@ -189,7 +189,7 @@ def tune(
     urgency = torch.zeros(len(targets))  # logarithm of each target's weight
     shares = bystanders / bystanders.sum(dim=1, keepdim=True).clamp_min(1e-6)
     lacking = [
-        [(way * seen[:, target] < 0).nonzero().squeeze(1) for target in targets.tolist()]
+        [(sign * seen[:, target] < 0).nonzero().squeeze(1) for target in targets.tolist()]
         for seen in (faces.seen_r, faces.seen_x)
     ]
     over = torch.arange(BATCH) % 2  # 1: laid over the photograph
@@ -203,7 +203,7 @@ def tune(
                 for mode, one, u in zip(over.tolist(), index.tolist(), drawn, strict=True)
             ]
         )
-        shift = needs[rows, index].unsqueeze(1) * (white @ root.T)[index]
+        shift = lengths[rows, index].unsqueeze(1) * (white @ root.T)[index]
         laid = over.view(-1, 1, 1, 1)
         x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
@@ -212,7 +212,7 @@ def tune(
         x = x + laid * (photo - r)
         after = see(x.clamp(-1, 1))
         before = torch.where(over.bool()[:, None], faces.seen_x[rows], faces.seen_r[rows])
-        shown = way * after.gather(1, targets[index, None]).squeeze(1)
+        shown = sign * after.gather(1, targets[index, None]).squeeze(1)
         missing = F.softplus(STEEPNESS * (MARGIN - shown)) / STEEPNESS
         turned = ((STEEPNESS * after).sigmoid() - (STEEPNESS * before).sigmoid()).abs()
         moved = F.smooth_l1_loss(after, before, reduction="none", beta=0.5)
