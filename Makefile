@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# A venv without pip, where Python's own parts are missing, must not be taken for a whole one.
+.DELETE_ON_ERROR:
 .PHONY: app test test-all lint runs report
 
 app: $(VENV)/app

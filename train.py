@@ -14,6 +14,7 @@ import dataclasses
 import math
 import shlex
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ ERRORS = (
     hub.HubError,
     JudgeError,
     attributes.VectorError,
+    OSError,
 )
 EVALUATION = "evaluation.json"  # in the run's folder
 
@@ -119,6 +121,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="upload the model to the Hugging Face Hub")  # fmt: skip
     add("--with-training-state", action="store_true", help="upload the discriminator too")
     flags = parser.parse_args(arguments)
+    if flags.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("--device: PyTorch finds no GPU here")
     flags.given = [name for name in SHAPE if getattr(flags, name) is not None]
     for name in SHAPE.keys() - flags.given:
         setattr(flags, name, SHAPE[name])
@@ -238,6 +242,11 @@ def check_evaluation(faces: FaceSet, judge: Path) -> None:
         raise JudgeError(f"The judge in {judge} was trained on another face set.")
 
 
+def alone(out: Path) -> AbstractContextManager[None]:
+    """Two runs in one folder would undo each other; the processes of one are led by the first."""
+    return nullcontext() if distributed.rank() else files.alone(out)
+
+
 def judge_file(flags: argparse.Namespace) -> Path:
     return flags.judge or flags.out / "judge.safetensors"
 
@@ -248,9 +257,9 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     Vectors and an evaluation of the same weights, as a finished run may have, are kept.
     """
     folder = flags.out / "model"
-    trainer.export(folder)
-    snapshot = checkpoint.load_snapshot(folder)
     path = folder / "attributes.safetensors"
+    export(trainer, folder, path)
+    snapshot = checkpoint.load_snapshot(folder)
     labelled = len(faces.subset("train").labelled())
     if snapshot.encoder is not None and labelled and not has_vectors(path, snapshot):
         vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256, "least squares")
@@ -273,6 +282,19 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
         training = flags.with_training_state
         address = hub.push(folder, flags.push_to_hub, with_training_state=training)
         print(f"It is at {address}")
+
+
+def export(trainer: Trainer, folder: Path, vectors: Path) -> None:
+    """Writes the snapshot; `vectors` of other weights go first, or a kill would leave them there
+    and the model could not be loaded."""
+    aside = folder.with_name(f"{folder.name}.new")
+    trainer.export(aside)
+    if not has_vectors(vectors, checkpoint.load_snapshot(aside)):
+        vectors.unlink(missing_ok=True)
+    folder.mkdir(exist_ok=True)
+    for file in aside.iterdir():
+        file.replace(folder / file.name)
+    aside.rmdir()
 
 
 def has_vectors(path: Path, model: Snapshot) -> bool:
@@ -316,7 +338,7 @@ def main(arguments: list[str] | None = None) -> int:
         if labels_teach and not (init or model_config.attributes):
             names = attributes.offered(faces.attribute_names)
             model_config = dataclasses.replace(model_config, attributes=names)
-        with distributed.process_group(flags.device):
+        with distributed.process_group(flags.device), alone(flags.out):
             trainer = Trainer(
                 model_config,
                 train_config,

@@ -100,6 +100,40 @@ def test_weights_are_read_strictly(folder, change):
         load_snapshot(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("prior_weights", 0.0, "prior"),
+        ("prior_weights", -1.0, "prior"),
+        ("prior_cholesky", 0.0, "prior"),
+        ("decoder.project.1.running_var", -1.0, "draw no picture"),
+        ("encoder.hidden.2.running_var", -1.0, "draw no picture"),
+    ],
+)
+def test_weights_that_draw_nothing_are_one_sentence(folder, name, value, said):
+    tensors = load_file(folder / "model.safetensors")
+    tensors[name].fill_(value)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(SnapshotError, match=said):
+        load_snapshot(folder)
+
+
+def test_a_prior_that_would_take_for_ever_is_refused(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["prior_stretches"] = torch.ones(10_000)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(SnapshotError, match="prior"):
+        load_snapshot(folder)
+
+
+@pytest.mark.parametrize("training", [[], "long", 3])
+def test_what_is_said_of_training_is_a_table(folder, training):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"training": training}))
+    with pytest.raises(SnapshotError, match="does not describe a model"):
+        load_snapshot(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"\x80\x04evil pickle."])
 def test_damaged_or_missing_files_are_one_sentence(folder, name, content):
@@ -112,5 +146,8 @@ def test_damaged_or_missing_files_are_one_sentence(folder, name, content):
 
 def test_an_unreadable_checkpoint_is_one_sentence(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(SnapshotError, match=r"checkpoint\.pt is not a checkpoint"):
+        checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", torch.device("cpu"))
+    torch.save({}, tmp_path / "checkpoint.pt")
     with pytest.raises(SnapshotError, match=r"checkpoint\.pt is not a checkpoint"):
         checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", torch.device("cpu"))

@@ -46,7 +46,15 @@ def test_impossible_configs_are_refused():
     for change in ({"model": "diffusion"}, {"resolution": 100}, {"feature_layers": (9,)}):
         with pytest.raises(ConfigError):
             dataclasses.replace(ModelConfig(), **change)
-    for change in ({"batch_size": 1}, {"steps": 0}, {"optimizer": "sgd"}):
+    for change in (
+        {"batch_size": 1},
+        {"steps": 0},
+        {"optimizer": "sgd"},
+        {"seed": 2**32},
+        {"ema_decay": math.nan},
+        {"decay_floor": 1.1},
+        {"learning_rate": math.inf},
+    ):
         with pytest.raises(ConfigError):
             dataclasses.replace(TrainConfig(), **change)
     for name, values in {
@@ -75,6 +83,12 @@ def test_impossible_configs_are_refused():
         {"decoder_widths": (1,) * 7},
         {"decoder_widths": (1,) * 8, "decoder_upsampling": "transposed"},
         {"decoder_widths": (10**30,)},
+        {"decoder_widths": (1, 1, 1, 4097)},
+        {"decoder_widths": (1,) * 6 + (1025,), "decoder_upsampling": "transposed"},
+        {"discriminator_stem": 1025},
+        {"slope": -0.1},
+        {"slope": 1e308},
+        {"slope": math.nan},
         {"discriminator_widths": (), "feature_layers": ()},
         {"discriminator_widths": (-1,) * 4},
         {"discriminator_kernel": -1},

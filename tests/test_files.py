@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,39 @@ def test_two_writers_do_not_meet(tmp_path):
         one.write_text("one")
         other.write_text("other")
     assert path.read_text() == "one"  # the outer block ends last
+
+
+def test_what_killed_writers_left_is_cleared_and_nothing_else(tmp_path):
+    for name in ("a.pt", "b.pt", f".{32 * '0'}-b.pt", ".hidden-a.pt", f"{32 * '0'}-a.pt"):
+        (tmp_path / name).touch()
+    before = set(tmp_path.iterdir())
+    killed = "import os, sys; from vaegan import files\nwith files.atomic(sys.argv[1]): os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", killed, tmp_path / "a.pt"]).returncode == 9
+    assert len(set(tmp_path.iterdir()) - before) == 1
+    files.clear_aside(tmp_path / "a.pt")
+    assert set(tmp_path.iterdir()) == before
+
+
+HOLDER = """
+import sys
+from vaegan import files
+with files.alone(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process(tmp_path):
+    folder = tmp_path / "new" / "run"
+    words = [sys.executable, "-c", HOLDER, folder]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(FileError, match="Another process is at work in"), files.alone(folder):
+            pass
+        other.kill()  # whoever is killed holds nothing
+        other.wait()
+        with files.alone(folder):
+            assert folder.is_dir()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
@@ -73,6 +108,15 @@ def test_json_that_cannot_be_read(tmp_path, text):
         files.read_json(tmp_path / "a.json")
 
 
+def test_json_that_is_too_long_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    monkeypatch.setattr(files, "LONGEST_JSON", 8)
+    assert files.read_json(tmp_path / "a.json") == {"a": 1}
+    monkeypatch.setattr(files, "LONGEST_JSON", 7)
+    with pytest.raises(FileError, match=r"a\.json is longer"):
+        files.read_json(tmp_path / "a.json")
+
+
 def test_json_that_is_not_there(tmp_path):
     with pytest.raises(FileError, match=r"a\.json"):
         files.read_json(tmp_path / "a.json")
@@ -98,6 +142,13 @@ def test_tensors_do_not_take_the_name_of_what_describes_them():
 def test_tensors_without_metadata(tmp_path):
     files.save_tensors(tmp_path / "a", {"a": torch.zeros(1)})
     assert files.load_tensors(tmp_path / "a")[1] == {}
+
+
+def test_numbers_that_cannot_be_computed_with(tmp_path):
+    path = tmp_path / "a.safetensors"
+    files.save_tensors(path, {"a": torch.zeros(4).to(torch.float8_e4m3fn)})
+    with pytest.raises(FileError, match="of a kind that cannot be used"):
+        files.load_tensors(path)
 
 
 @pytest.mark.parametrize("length", [0, 4, 40, -1])

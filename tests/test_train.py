@@ -92,6 +92,45 @@ def test_a_finished_run_again_keeps_vectors_and_evaluation(command, elsewhere):
     assert "## Measured" not in (folder / "README.md").read_text(), "it is of other weights"
 
 
+def test_a_kill_between_weights_and_vectors_leaves_a_model_that_loads(
+    command, elsewhere, monkeypatch
+):
+    assert train.main(command) == 0
+    folder = elsewhere / "run" / "model"
+    before = checkpoint.load_snapshot(folder).sha256
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    command[command.index("--steps") + 1] = "3"
+    with monkeypatch.context() as moment, pytest.raises(KeyboardInterrupt):
+        moment.setattr(attributes, "compute", killed)
+        train.main(command)
+    editor = Editor.from_pretrained(folder)
+    assert editor.model != before and editor.vectors is None
+    assert train.main(command) == 0
+    assert Editor.from_pretrained(folder).vectors.names == ("Smiling",)
+
+
+def test_two_runs_do_not_share_a_folder(command, elsewhere, capsys):
+    with files.alone(elsewhere / "run"):
+        assert train.main(command) == 2
+    assert capsys.readouterr().err == f"Another process is at work in {elsewhere / 'run'}.\n"
+
+
+def test_whatever_the_first_model_says_of_its_training_the_card_is_written(command, elsewhere):
+    assert train.main(command) == 0
+    given = elsewhere / "run" / "model"
+    config = files.read_json(given / "config.json")
+    config["training"] = {"steps": "many", "images": [1], "device": 9 * "long "}
+    files.write_json(given / "config.json", config)
+    words = [*command, "--init", str(given)]
+    words[words.index("--out") + 1] = str(elsewhere / "tuned")
+    assert train.main(words) == 0
+    card = (elsewhere / "tuned" / "model" / "README.md").read_text()
+    assert "before that: many steps, [1] pictures seen, None hours on long long" in card
+
+
 def test_fine_tuning_starts_from_the_weights_it_was_given(command, elsewhere):
     assert train.main(command) == 0
     given = checkpoint.load_snapshot(elsewhere / "run" / "model")

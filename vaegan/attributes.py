@@ -287,7 +287,7 @@ def _measured(value: Any) -> dict[str, Any] | None:
     if not (isinstance(value, dict) and isinstance(value["moves"], dict)):
         raise TypeError("not a measurement")
     shares = (value["effect"], value["leakage"], value["judged"], *value["moves"].values())
-    if not all(isinstance(share, int | float) for share in shares):  # bool is an int
+    if not all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares):
         raise TypeError("not a measurement")
     _measured(value.get("below"))
     return value

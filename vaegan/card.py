@@ -28,6 +28,7 @@ tags: [vae-gan, faces, face-editing, latent-space]
 """
 SAMPLES_PICTURE, EDITS_PICTURE, CURVES = hub.PICTURES
 SAMPLES, COLUMNS = 24, 8  # drawn, and in a row
+LONGEST = 60  # characters of what a model says of its training
 EDITED = 6  # samples that edits are shown of, the first ones: good and bad as they come
 # What is shown of them, where the model has it.
 EDITS = {"Smiling": 2, "Eyeglasses": 2, "Male": 2, "Young": -2, "Blond_Hair": 2, "Bangs": 2}
@@ -119,15 +120,21 @@ def _save(path: Path, x: torch.Tensor, columns: int) -> None:
 def _training_lines(training: dict[str, Any]) -> list[str]:
     lines = []
     part, after = training, ""
-    while part and "images" in part:
+    while isinstance(part, dict) and "images" in part:
         lines.append(
-            f"- Length{after}: {part['steps']:,} steps, {part['images']:,} pictures seen, "
-            f"{part['hours']} hours on {part['device']}"
+            f"- Length{after}: {_said(part, 'steps')} steps, {_said(part, 'images')} pictures "
+            f"seen, {_said(part, 'hours')} hours on {_said(part, 'device')}"
         )
         part, after = part.get("began_with"), ", before that"
     if "faces" in training:
-        lines.append(f"- Training faces: {training['faces']:,}")
+        lines.append(f"- Training faces: {_said(training, 'faces')}")
     return lines
+
+
+def _said(training: dict[str, Any], name: str) -> str:
+    """What a model that may come from anywhere says of its training."""
+    value = training.get(name)
+    return f"{value:,}" if isinstance(value, int) else str(value)[:LONGEST]
 
 
 def _measured(evaluation: dict[str, Any] | None) -> list[str]:

@@ -67,17 +67,30 @@ class ExponentialMovingAverage:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes a training state aside and renames it: an interruption leaves the one before."""
-    with files.atomic(path) as temporary:
-        torch.save(state, temporary)
+    """Writes a training state aside and renames it: an interruption leaves the one before.
+
+    Raises:
+        SnapshotError: it cannot be written.
+    """
+    try:
+        with files.atomic(path) as temporary:
+            torch.save(state, temporary)
+    except (OSError, RuntimeError) as error:  # PyTorch's own writer raises the latter
+        raise SnapshotError(f"{path} cannot be written; is the disk full?") from error
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Reads the program's own training state; tensors and plain values only."""
+    """Reads the program's own training state; tensors and plain values only.
+
+    Raises:
+        SnapshotError: it is none.
+    """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
+        state["step"]
     except Exception as error:  # torch.load raises whatever its parts raise
         raise SnapshotError(f"{path} is not a checkpoint that can be read.") from error
+    return state
 
 
 @dataclass(frozen=True)
@@ -135,9 +148,11 @@ def load_snapshot(folder: Path) -> Snapshot:
     try:
         described = files.read_json(folder / CONFIG)
         tensors, _ = files.load_tensors(folder / WEIGHTS)
-        if described.get("format") != FORMAT or not isinstance(described.get("model"), dict):
+        model, training = described.get("model"), described.get("training", {})
+        known = described.get("format") == FORMAT
+        if not (known and isinstance(model, dict) and isinstance(training, dict)):
             raise SnapshotError(f"{folder / CONFIG} does not describe a model of this program.")
-        config = ModelConfig.from_dict(described["model"])
+        config = ModelConfig.from_dict(model)
     except (files.FileError, ConfigError) as error:
         raise SnapshotError(str(error)) from error
 
@@ -145,9 +160,9 @@ def load_snapshot(folder: Path) -> Snapshot:
     # read, and without spectral norms it is quicker to build.
     with torch.device("meta"):
         model = build(replace(config, discriminator_spectral_norm=False))
-        prior = Prior.like(tensors, config.latent_dim)
+        expected = Prior.like(tensors, config.latent_dim)
     networks = {name: model.networks[name] for name in model.exported}
-    expected = prior | {
+    expected |= {
         f"{name}.{key}": value
         for name, network in networks.items()
         for key, value in network.state_dict().items()
@@ -158,13 +173,22 @@ def load_snapshot(folder: Path) -> Snapshot:
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         network.to_empty(device="cpu").load_state_dict(state)
         network.eval().requires_grad_(False)
-    return Snapshot(
-        config=config,
-        networks=networks,
-        prior=Prior.from_tensors(tensors),
-        training=described.get("training", {}),
-        sha256=files.sha256(folder / WEIGHTS),
-    )
+    try:
+        prior = Prior.from_tensors(tensors)
+    except ValueError as error:
+        raise SnapshotError(f"The weights in {folder} are damaged: {error}.") from error
+    snapshot = Snapshot(config, networks, prior, training, files.sha256(folder / WEIGHTS))
+    if not _alive(snapshot):
+        raise SnapshotError(f"The weights in {folder} are damaged: they draw no picture.")
+    return snapshot
+
+
+@torch.no_grad()
+def _alive(snapshot: Snapshot) -> bool:
+    """Whether the mean face can be drawn, and encoded again."""
+    x = snapshot.decoder(snapshot.prior.mean[None])
+    mu, _ = snapshot.encoder(x) if snapshot.encoder else (x, None)
+    return bool(x.isfinite().all() and mu.isfinite().all())
 
 
 def load_training_state(folder: Path, config: ModelConfig) -> dict[str, nn.Module]:

@@ -18,6 +18,9 @@ RESOLUTIONS = (32, 64, 128)  # 32 is there for quick tries and tests
 # Far beyond what is of any use: a config may come from anywhere, and memory is finite.
 WIDEST = 16_384  # numbers in a latent, units or channels in a layer
 LARGEST_KERNEL = 31  # pixels a side
+LARGEST_LAYER = 1 << 22  # numbers that a layer gives for one picture: 16 MB
+LARGEST_NUMBER = 1e9  # of those that need not be whole
+SHOWN = 60  # characters of a value that is wrong
 
 
 class ConfigError(ValueError):
@@ -42,7 +45,7 @@ class _Config:
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
-            raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)}.")
+            raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)[:SHOWN]}.")
         if missing := sorted(set(fields) - set(values)):
             raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}.")
         return cls(**{key: _typed(cls(), key, value) for key, value in values.items()})
@@ -56,10 +59,11 @@ def _typed(template: _Config, key: str, value: Any) -> Any:
         if all(type(item) is kind for item in value):
             return tuple(value)
     elif isinstance(default, float) and type(value) in (int, float):
-        return float(value)
+        if abs(value) <= LARGEST_NUMBER:  # false for NaN
+            return float(value)
     elif type(value) is type(default):
         return value
-    raise ConfigError(f"{type(template).__name__}.{key} cannot be {value!r}.")
+    raise ConfigError(f"{type(template).__name__}.{key} cannot be {repr(value)[:SHOWN]}.")
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,30 @@ class ModelConfig(_Config):
             for size in sizes:
                 if not least <= size <= most:
                     raise ConfigError(f"{name} lies between {least} and {most}, not at {size}.")
+        if not 0 <= self.slope <= 1:
+            raise ConfigError(f"slope lies between 0 and 1, not at {self.slope}.")
+        for name, numbers in self._layer_sizes().items():
+            if max(numbers) > LARGEST_LAYER:
+                raise ConfigError(f"{name} asks for more than {LARGEST_LAYER:,} numbers a picture.")
+
+    def _layer_sizes(self) -> dict[str, list[int]]:
+        """How many numbers the convolutions give for one picture, by the field that says so."""
+        side, doublings = self.resolution, len(self.decoder_widths)
+        if self.decoder_upsampling == "transposed":
+            doublings -= 1
+        inwards = {
+            name: [width * (side >> layer) ** 2 for layer, width in enumerate(widths, 1)]
+            for name, widths in (
+                ("encoder_widths", self.encoder_widths),
+                ("discriminator_widths", self.discriminator_widths),
+            )
+        }
+        outwards = [
+            width * (side >> doublings << layer) ** 2
+            for layer, width in enumerate(self.decoder_widths)
+        ]
+        stem = [self.discriminator_stem * side**2]
+        return inwards | {"decoder_widths": outwards, "discriminator_stem": stem}
 
 
 @dataclass(frozen=True)
@@ -186,6 +214,13 @@ class TrainConfig(_Config):
             raise ConfigError(f"The prior is standard or aggregate, not {self.prior!r}.")
         if self.batch_size < 2 or self.steps < 1:
             raise ConfigError("A run needs a batch of at least 2 and at least one step.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"A seed lies between 0 and 2^32, not at {self.seed}.")
+        for name in ("beta1", "beta2", "ema_decay", "decay_start", "decay_floor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} lies between 0 and 1, not at {getattr(self, name)}.")
+        if not 0 <= self.learning_rate < math.inf:
+            raise ConfigError(f"A learning rate is not below 0, as {self.learning_rate} is.")
         if not 0 <= self.edits <= 1:
             raise ConfigError(f"Edits are a share of the photographs, 0 to 1, not {self.edits}.")
         if not 0 <= self.prior_samples < math.inf:

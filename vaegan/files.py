@@ -18,8 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+# Of what a file may hold; the narrower kinds of float cannot be computed with.
+KINDS = {"F16", "BF16", "F32", "F64", "U8", "I8", "I16", "I32", "I64", "BOOL"}
+LONGEST_JSON = 10_000_000  # bytes; a file from elsewhere may be anything
 
 
 class FileError(ValueError):
@@ -48,6 +53,30 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def clear_aside(path: str | Path) -> None:
+    """Removes what writers of `path` left beside it that were killed. None may be at work."""
+    path = Path(path)
+    for left in path.parent.glob(f".{'[0-9a-f]' * 32}-{path.name}"):
+        left.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Holds `folder`, made if need be, for this process as long as the block runs.
+
+    Raises:
+        FileError: another process holds it.
+        OSError: no file can be written there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise FileError(f"Another process is at work in {folder}.") from error
+
+
 def write_json(path: str | Path, value: dict[str, Any]) -> None:
     """Writes `value` as indented JSON.
 
@@ -68,9 +97,12 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        FileError: missing, not strict JSON, a key that occurs twice, or no object at the top.
+        FileError: missing, longer than LONGEST_JSON, not strict JSON, a key that occurs twice, or
+            no object at the top.
     """
     try:
+        if Path(path).stat().st_size > LONGEST_JSON:
+            raise FileError(f"{path} is longer than such a file can be.")
         value = json.loads(
             Path(path).read_text(encoding="utf-8"),
             parse_constant=_refuse,
@@ -79,6 +111,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         )
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror}.") from error
+    except FileError:
+        raise
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
@@ -110,10 +144,12 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
     """Reads a safetensors file onto the CPU: its tensors and its metadata.
 
     Raises:
-        FileError: missing, truncated, or not a safetensors file.
+        FileError: missing, truncated, not a safetensors file, or of other KINDS.
     """
     try:
         with safe_open(Path(path), framework="pt") as file:
+            if not {file.get_slice(name).get_dtype() for name in file.keys()} <= KINDS:  # noqa: SIM118
+                raise FileError(f"{path} holds numbers of a kind that cannot be used.")
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path} cannot be read as safetensors: {error}.") from error

@@ -27,6 +27,7 @@ SHARED = 256.0  # faces for which the covariance shared by all counts in each co
 ROUNDS = 30  # of expectation maximisation
 ECHOES = 2  # times that a draw is decoded and encoded again
 HEARD = 500  # draws that tell how much nearer to the mean an echo lies
+MOST_COMPONENTS, MOST_ECHOES = 256, 8  # of a prior that comes from elsewhere
 LOUDEST = 10.0  # stretch, of a model whose pictures all encode alike: it must be saved all the same
 
 
@@ -129,8 +130,18 @@ class Prior:
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Prior:
-        """The inverse of `tensors`; whatever else is there is passed over."""
-        return cls(**{field.name: tensors[f"prior_{field.name}"].float() for field in fields(cls)})
+        """The inverse of `tensors`; whatever else is there is passed over.
+
+        Raises:
+            ValueError: nothing could be drawn from it.
+        """
+        prior = cls(**{field.name: tensors[f"prior_{field.name}"].float() for field in fields(cls)})
+        sound = (prior.weights >= 0).all() and prior.weights.sum() > 0
+        sound &= (prior.cholesky.diagonal() > 0).all()
+        sound &= len(prior.weights) <= MOST_COMPONENTS and len(prior.stretches) <= MOST_ECHOES
+        if not sound:
+            raise ValueError("nothing can be drawn from its prior")
+        return prior
 
     @classmethod
     def like(cls, tensors: dict[str, Tensor], dimensions: int) -> dict[str, Tensor]:

@@ -52,8 +52,9 @@ class Chosen:
 class Trainer:
     """Trains `build(model_config)` on the training part of a face set.
 
-    Everything lives under `out`: `checkpoint.pt`, `metrics.jsonl`, `curves.svg`, `samples/` and
-    `reconstructions/`. If a checkpoint is there, the run goes on from it.
+    Everything lives under `out`, which should be held meanwhile (`files.alone`): `checkpoint.pt`,
+    `metrics.jsonl`, `curves.svg`, `samples/` and `reconstructions/`. If a checkpoint is there, the
+    run goes on from it.
 
     Args:
         faces: prepared faces; some of the validation part are drawn in grids, nobody else counts.
@@ -149,6 +150,8 @@ class Trainer:
         """
         began, saved_at = time.monotonic(), time.monotonic()
         before, log = self.seconds, {}
+        if not distributed.rank():
+            files.clear_aside(self.out / CHECKPOINT)
         self._cut_metrics()
         with self._progress() as bar, _stop_signal() as stopping:
             while self.step < self.config.steps:
