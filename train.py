@@ -212,7 +212,7 @@ def starting_point(
     """
     saved = begun(flags.out)
     own = ModelConfig.from_dict(saved["model_config"]) if saved else None
-    if flags.init and "began_with" not in saved:  # older checkpoints do not say
+    if flags.init and not saved:
         folder, _ = hub.locate(flags.init, training_state=True)
         snapshot = checkpoint.load_snapshot(folder)
         init, began_with = snapshot.networks, snapshot.training

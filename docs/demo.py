@@ -23,13 +23,14 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from vaegan import video  # noqa: E402
 from vaegan.attributes import SLIDERS  # noqa: E402
 
 VIEWPORT = {"width": 1440, "height": 900}
 WIDTH = 680  # of the moving picture, in pixels
 HEIGHT = 600  # of the page that is recorded
 MARGIN = 16
-FRAME = 90  # milliseconds
+FPS = 11
 DRAGS = (("Smiling", -2.5), ("Eyeglasses", 2.0), ("Brown_Hair", 2.5))
 FRAMES = 14  # of one drag, there and back
 
@@ -76,20 +77,6 @@ def record(page: Page) -> list[Image.Image]:
     return frames
 
 
-def write(frames: list[Image.Image], path: Path) -> None:
-    """A GIF with one palette for all frames, so that what stands still does not shimmer."""
-    size = (WIDTH, round(WIDTH * frames[0].height / frames[0].width))
-    small = [frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
-    sheet = Image.new("RGB", (size[0], 5 * size[1]))
-    for row in range(5):
-        sheet.paste(small[row * (len(small) - 1) // 4], (0, row * size[1]))
-    palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
-    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
-    quantized[0].save(
-        path, save_all=True, append_images=quantized[1:], duration=FRAME, loop=0, optimize=True
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "demo.gif")
@@ -104,7 +91,10 @@ def main() -> None:
         page.locator("input[type=file]").first.set_input_files(ROOT / "docs" / "astronaut.jpg")
         page.locator("#stage img:not([hidden])").wait_for(timeout=60_000)
         page.wait_for_timeout(1000)
-        write(record(page), flags.out)
+        frames = record(page)
+        size = (WIDTH, round(WIDTH * frames[0].height / frames[0].width))
+        small = [frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
+        video.write(small, flags.out, FPS)
         browser.close()
 
 

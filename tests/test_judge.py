@@ -63,7 +63,7 @@ def test_the_folded_network_is_the_packages_network(trained):
     mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
     with torch.no_grad():
         expected = plain.extract_features((x - mean) / deviation).mean(dim=(2, 3))
-    found = trained.features(2 * x - 1)
+    found = trained.see(2 * x - 1)[1]
     assert found.shape == (2, 1280)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
@@ -74,7 +74,7 @@ def test_the_judge_finds_what_was_planted(trained, barred_faces):
     assert trained.balanced_accuracy.item() == 1
     assert trained.correlation.tolist() == [[1]]
     assert trained.reference.shape == (32, 1280)
-    scores = trained.scores(images.to_float(test.images))
+    scores = trained.see(images.to_float(test.images))[0]
     assert torch.equal(scores > 0, test.attributes == 1)
 
 
@@ -96,7 +96,7 @@ def test_a_judge_survives_its_file(trained, barred_faces, tmp_path):
     again = Judge.load(path)
     assert (again.names, again.judged, again.dataset) == (("Smiling",), ("Smiling",), "barred")
     x = images.to_float(barred_faces.images[:4])
-    assert torch.equal(again.scores(x), trained.scores(x))
+    assert torch.equal(again.see(x)[0], trained.see(x)[0])
     assert torch.equal(again.reference, trained.reference)
 
 

@@ -9,7 +9,7 @@ from tests.conftest import TINY_MODEL as TINY
 from vaegan.config import MODELS, PRESETS, ModelConfig, TrainConfig, at_resolution
 from vaegan.distributed import Draws
 from vaegan.models import BLENDED, Adversary, Edit, Step, build, reparametrize
-from vaegan.prior import blend
+from vaegan.prior import blended
 
 TRAINING = TrainConfig(batch_size=4, adversary_start=0, kl_warmup=0)
 CPU = torch.device("cpu")
@@ -102,7 +102,7 @@ def test_prior_samples_come_from_where_the_batch_s_latents_lie():
     config = dataclasses.replace(TRAINING, prior="aggregate", prior_samples=0.5)
     mu = 3 + torch.randn(8, TINY.latent_dim)
     z_p = build(TINY)._draw_prior(mu, Step(0, config, Draws(0, 0, CPU)))
-    assert torch.equal(z_p, blend(mu, Draws(0, 0, CPU).uniform(4, BLENDED)))
+    assert torch.equal(z_p, blended(mu, Draws(0, 0, CPU).uniform(4, BLENDED)))
 
 
 def test_the_discriminator_s_step_is_seen_by_the_second_phase():

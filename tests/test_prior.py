@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from vaegan.prior import FACES_EACH, Prior, blend, log_densities, mixture
+from vaegan.prior import FACES_EACH, Prior, blended, log_densities, mixture
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -83,8 +83,8 @@ def test_few_faces_still_give_a_prior():
 def test_a_blend_of_one_is_itself_and_more_keep_mean_and_covariance():
     z = torch.randn(50, 3, generator=generator()) @ torch.diag(torch.tensor([1.0, 2.0, 3.0])) + 5
     first_and_last = torch.tensor([[0.0], [0.99]])
-    torch.testing.assert_close(blend(z, first_and_last), z[[0, 49]])
-    many = blend(z, torch.rand(100_000, 4, generator=generator(1)))
+    torch.testing.assert_close(blended(z, first_and_last), z[[0, 49]])
+    many = blended(z, torch.rand(100_000, 4, generator=generator(1)))
     torch.testing.assert_close(many.mean(dim=0), z.mean(dim=0), atol=0.05, rtol=0)
     torch.testing.assert_close(many.T.cov(), z.T.cov(correction=0), atol=0.05, rtol=0.03)
 

@@ -310,7 +310,7 @@ def write_judge(path, dataset):
     count = judge_module._inputs()
     Judge(
         names=("Smiling",), weight=torch.zeros(1, count), bias=torch.zeros(1),
-        thresholds=torch.zeros(1), balanced_accuracy=torch.ones(1), correlation=torch.ones(1, 1),
+        balanced_accuracy=torch.ones(1), correlation=torch.ones(1, 1),
         reference=torch.zeros(1, 4).half(), dataset=dataset,
     ).save(path)  # fmt: skip
 

@@ -246,19 +246,6 @@ def test_what_a_run_began_with_is_kept(tiny_model, tiny_training, drawn_faces, t
     assert record["began_with"] == before
 
 
-def test_an_older_checkpoint_is_told_what_it_began_with(
-    tiny_model, tiny_training, drawn_faces, tmp_path
-):
-    trainer(tiny_model, tiny_training, drawn_faces, tmp_path).save()
-    path = tmp_path / "checkpoint.pt"
-    state = checkpoint.load_checkpoint(path, torch.device("cpu"))
-    del state["began_with"]
-    checkpoint.save_checkpoint(path, state)
-    before = {"steps": 5}
-    again = Trainer(tiny_model, tiny_training, drawn_faces, tmp_path, began_with=before)
-    assert again.began_with == before
-
-
 def test_what_a_checkpoint_says_is_read_without_its_tensors(
     tiny_model, tiny_training, drawn_faces, tmp_path
 ):

@@ -11,6 +11,8 @@ from pathlib import Path
 from vaegan import files
 
 WIDTH, HEIGHT = 640, 320
+COLUMNS = 2  # of charts in one picture
+TICKS = 5  # numbers along an axis, about
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 40, 48  # room for numbers, names, title and axis
 COLOURS = ("#3b6fd4", "#d4572f", "#2f9e5b", "#8a56c2", "#c79a1e", "#4a9fb0", "#c2508d", "#7a7a7a")
 INK, FAINT = "#6b7280", "#9ca3af55"  # both are seen on white and on black
@@ -67,29 +69,29 @@ def lines(series: Mapping[str, Points], title: str, x: str, y: str) -> str:
     )
 
 
-def panels(charts: Sequence[str], columns: int = 2) -> str:
+def panels(charts: Sequence[str]) -> str:
     """Several charts in one picture, row by row."""
-    rows = math.ceil(len(charts) / columns)
+    rows = math.ceil(len(charts) / COLUMNS)
     placed = [
         chart.replace(
             "<svg ",
-            f'<svg x="{index % columns * WIDTH}" y="{index // columns * HEIGHT}" '
+            f'<svg x="{index % COLUMNS * WIDTH}" y="{index // COLUMNS * HEIGHT}" '
             f'width="{WIDTH}" height="{HEIGHT}" ',
             1,
         )
         for index, chart in enumerate(charts)
     ]
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns * WIDTH} '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {COLUMNS * WIDTH} '
         f'{max(1, rows) * HEIGHT}">\n' + "".join(placed) + "</svg>\n"
     )
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Round numbers, evenly spaced, from at most `low` to at least `high`."""
     if high <= low:
         low, high = low - 0.5, low + 0.5
-    rough = (high - low) / about
+    rough = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * times for times in (1, 2, 2.5, 5, 10) if power * times >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -47,7 +47,6 @@ class Judge:
 
     names: (A,) attributes that have faces on both sides in every part of the set
     weight: (A, D); bias: (A,), the threshold already taken off
-    thresholds: (A,) logits, chosen on validation people
     balanced_accuracy: (A,) in [0, 1], on test people's photographs
     correlation: (A, A), of the training people's labels
     reference: (M, F) half precision: `features` of all training photographs
@@ -57,7 +56,6 @@ class Judge:
     names: tuple[str, ...]
     weight: Tensor
     bias: Tensor
-    thresholds: Tensor
     balanced_accuracy: Tensor
     correlation: Tensor
     reference: Tensor
@@ -74,20 +72,17 @@ class Judge:
 
     @torch.no_grad()
     def see(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`scores` and `features` at one look.
+        """What faces have, and what the network sees at all.
 
-        x: (N, 3, H, W) in [-1, 1], a square of any size.
+        Args:
+            x: (N, 3, H, W) in [-1, 1], a square of any size.
+
+        Returns:
+            scores (N, A): logits minus threshold, positive where the face has the attribute;
+            features (N, F): the network's last layer, pooled over the picture.
         """
         grid, pooled = _look(x)
         return grid @ self.weight.T + self.bias, pooled
-
-    def scores(self, x: Tensor) -> Tensor:
-        """Logits minus threshold, (N, A): positive where the face has the attribute."""
-        return mapped(lambda part: self.see(part)[0], x)
-
-    def features(self, x: Tensor) -> Tensor:
-        """The network's last layer, pooled over the picture: (N, F)."""
-        return mapped(lambda part: self.see(part)[1], x)
 
     @classmethod
     def train(cls, faces: FaceSet) -> Judge:
@@ -119,7 +114,6 @@ class Judge:
             names=tuple(faces.attribute_names[index] for index in kept),
             weight=weight,
             bias=bias,
-            thresholds=thresholds,
             balanced_accuracy=balanced_accuracy(verdicts, labels["test"]),
             correlation=torch.corrcoef(labels["train"].T.double()).reshape(len(kept), -1).float(),
             reference=_features(faces.subset("train").images, "training photographs").half(),
@@ -134,7 +128,7 @@ class Judge:
         """
         path = files.tensors_path(path)
         files.save_tensors(path, {name: getattr(self, name) for name in _TENSORS})
-        rows = zip(self.names, self.thresholds, self.balanced_accuracy, strict=True)
+        rows = zip(self.names, self.balanced_accuracy, strict=True)
         files.write_json(
             path.with_suffix(".json"),
             {
@@ -144,10 +138,9 @@ class Judge:
                 "attributes": [
                     {
                         "name": name,
-                        "threshold": round(float(threshold), 4),
                         "balanced_accuracy": round(float(accuracy), 4),
                     }
-                    for name, threshold, accuracy in rows
+                    for name, accuracy in rows
                 ],
             },
         )
@@ -175,16 +168,13 @@ class Judge:
             raise JudgeError(f"{path} does not hold a judge.") from error
         count = len(names)
         sound = judge.weight.shape == (count, _inputs()) and judge.correlation.shape == (count,) * 2
-        sound &= all(
-            part.shape == (count,)
-            for part in (judge.bias, judge.thresholds, judge.balanced_accuracy)
-        )
+        sound &= all(part.shape == (count,) for part in (judge.bias, judge.balanced_accuracy))
         if not (sound and all(tensor.isfinite().all() for tensor in tensors.values())):
             raise JudgeError(f"{path} is damaged: its parts do not fit together.")
         return judge
 
 
-_TENSORS = ("weight", "bias", "thresholds", "balanced_accuracy", "correlation", "reference")
+_TENSORS = ("weight", "bias", "balanced_accuracy", "correlation", "reference")
 
 
 # ---------------------------------------------------------------- the head

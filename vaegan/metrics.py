@@ -142,16 +142,11 @@ def nearest_own(embedded: Tensor, originals: Tensor) -> Tensor:
 # ---------------------------------------------------------------- distances of distributions
 
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½), of Gaussians fitted to features (Heusel et al. 2017).
+def frechet(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
+    """|μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½), of Gaussians fitted to features (Heusel et al. 2017),
+    and how much each row of `a` moves it: (N,), mean 0.
 
     a: (N, F), b: (M, F). It falls with N and M, so compare it at equal counts only.
-    """
-    return frechet(a, b)[0]
-
-
-def frechet(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
-    """`frechet_distance`, and how much each row of `a` moves it: (N,), mean 0.
 
     To first order, the distance of rows drawn anew is the distance plus the mean of their moves
     (the distance's derivative by μa and Σa). So it can be resampled without a thousand
@@ -181,17 +176,13 @@ def frechet(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
     return float(distance), moves - moves.mean()
 
 
-def kernel_distance(a: Tensor, b: Tensor) -> float:
-    """Squared maximum mean discrepancy, without bias, under (x·y / F + 1)³ (Bińkowski et al. 2018).
+def kernel(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
+    """Squared maximum mean discrepancy, without bias, under (x·y / F + 1)³ (Bińkowski et al. 2018),
+    and how much each row of `a` moves it, as in `frechet`.
 
     a: (N, F), b: (M, F). Also known as KID; it does not depend on N and M but for chance, and can
     fall below 0.
     """
-    return kernel(a, b)[0]
-
-
-def kernel(a: Tensor, b: Tensor) -> tuple[float, Tensor]:
-    """`kernel_distance`, and how much each row of `a` moves it, as in `frechet`."""
     within_a, within_b = _similarity(a, a, same=True), _similarity(b, b, same=True)
     across = _similarity(a, b)
     distance = within_a.mean() + within_b.mean() - 2 * across.mean()

@@ -20,7 +20,7 @@ from vaegan.config import ModelConfig, TrainConfig
 from vaegan.directions import least_squares
 from vaegan.distributed import Draws
 from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
-from vaegan.prior import blend
+from vaegan.prior import blended
 
 Phase = dict[str, Tensor]
 STRONGEST = 3.0  # slider position up to which edits are trained
@@ -196,7 +196,7 @@ class VAEGAN(Model):
         if step.config.prior == "standard":
             return step.draws.normal(n, self.config.latent_dim)
         u = step.draws.uniform(n, BLENDED)
-        return blend(distributed.gather(mu.detach().float()), u)
+        return blended(distributed.gather(mu.detach().float()), u)
 
     def _draw_edit(self, n: int, step: Step) -> Edit:
         count = len(self.config.attributes)

@@ -4,8 +4,9 @@ The aggregate posterior is not N(0, I), and the decoder draws better faces from 
 faces really lie (Dai & Wipf 2019, "Diagnosing and enhancing VAE models"). Most of what makes it no
 Gaussian is sparse: hats, bright backgrounds and the like, which few faces have. So its independent
 components are Gaussianized, and a mixture of Gaussians tells how they go together. What that misses
-the networks know: decoded and encoded again, a draw comes nearer to where faces lie, as in the
-Markov chains with which Rezende et al. 2014 ("Stochastic backpropagation") fill in missing pixels.
+the networks know: decoded and encoded again, which is an echo, a draw comes nearer to where faces
+lie, as in the Markov chains with which Rezende et al. 2014 ("Stochastic backpropagation") fill in
+missing pixels.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def mixture(scores: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
     return weights, means, factors
 
 
-def blend(z: Tensor, u: Tensor) -> Tensor:
+def blended(z: Tensor, u: Tensor) -> Tensor:
     """Latents that lie about where z lie, each blended from K of them: (M, D).
 
     z: (N, D). u: (M, K) in [0, 1), which of z. With mean m it is m + Σ (z_k − m) / √K: of the mean

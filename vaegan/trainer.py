@@ -25,7 +25,7 @@ from vaegan.data import FaceSet
 from vaegan.distributed import Draws
 from vaegan.models import BLENDED, Model, Phase, Step, build
 from vaegan.networks import echo, encode_all
-from vaegan.prior import Prior, blend
+from vaegan.prior import Prior, blended
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 COMPONENTS = 8192  # faces, about, whose principal components training begins with
@@ -88,8 +88,7 @@ class Trainer:
         saved = self._saved()
         if saved:
             init = None
-            # Older checkpoints do not say.
-            self.began_with = saved.get("began_with", began_with)
+            self.began_with = saved["began_with"]
             model_config = ModelConfig.from_dict(saved["model_config"])
             steps = train_config.steps
             train_config = replace(TrainConfig.from_dict(saved["train_config"]), steps=steps)
@@ -412,7 +411,7 @@ class Trainer:
             size = self.model.config.latent_dim
             return torch.randn(32, size, generator=generator, device=self.device)
         u = torch.rand(32, BLENDED, generator=generator, device=self.device)
-        return blend(encode_all(encoder, self.train_set[:256]), u)
+        return blended(encode_all(encoder, self.train_set[:256]), u)
 
 
 def begun(out: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from vaegan.blend import drawn_anew
 from vaegan.directions import least_squares
 
 BATCH = 64
+GOAL = 0.9  # share of faces on which an edit should work
+RATE = 0.03  # of learning, at first
 STEEPNESS = 4.0  # of the soft verdict, per deviation of a score
 MARGIN = 0.3  # deviations beyond the threshold that a flipped target should reach
 LEAKS = 4.0  # weight of what turns over among bystanders
@@ -156,12 +158,10 @@ def tune(
     bystanders: Tensor,
     tint: Tensor,
     sign: int = 1,
-    goal: float = 0.9,
     steps: int = 500,
-    rate: float = 0.03,
     seed: int = 0,
 ) -> Tensor:
-    """Moves directions so that `goal` of the faces that lack the target show it, and little else;
+    """Moves directions so that GOAL of the faces that lack the target show it, and little else;
     or so that as many that have it do not.
 
     Edits are looked at as people look at them: every second one laid over its photograph. How much
@@ -176,7 +176,7 @@ def tune(
         lengths: (N, T), of the step that each face is moved, see `directions.step_length`.
         tint: (T, 3, CELLS, CELLS), as `tints` gives it.
         sign: 1 to give targets, -1 to take them away.
-        goal: a share. steps: of Adam, at a rate that falls from `rate` to 0.
+        steps: of Adam.
 
     Returns:
         (T, D): z + length · direction shows the target, or does not.
@@ -194,7 +194,7 @@ def tune(
     ]
     over = torch.arange(BATCH) % 2  # 1: laid over the photograph
     for step in trange(steps, desc="tuning", disable=None):
-        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
         index = (torch.arange(BATCH) + step * (BATCH + 1)) % len(targets)
         drawn = torch.rand(BATCH, generator=generator).tolist()
         rows = torch.tensor(
@@ -221,7 +221,7 @@ def tune(
         optimizer.zero_grad()
         (loss.mean() + SHORT * white.square().sum(dim=1).mean()).backward()
         optimizer.step()
-        short = goal - (shown.detach() > 0).float()
+        short = GOAL - (shown.detach() > 0).float()
         urgency.index_add_(0, index, IMPATIENCE * short)
         urgency.clamp_(-3, 5)
     return (white @ root.T).detach()
