@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 LARGEST = 20_000  # bytes of a request; a hundred sliders take 3,000
 # What comes of a request that live.js would not send.
-BAD = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+BAD = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 async def frame(request: Request) -> Response:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,34 +53,61 @@ def address(name: str) -> str:
 
 
 class Shelf:
-    """Models that visitors asked for by name; the newest few are kept."""
+    """Models that visitors asked for by name; the newest few are kept.
+
+    editors: by name and commit, which is "" for a bundled model
+    """
 
     def __init__(self) -> None:
         self.editors: dict[tuple[str, str], Editor] = {}
         self.lock = threading.Lock()
 
-    def get(self, name: str, revision: str) -> Editor:
-        """A bundled model or one of the Hub.
+    def find(self, name: str, revision: str) -> tuple[str, str]:
+        """The name and commit of a bundled model or of one that anybody may have of the Hub.
 
-        A folder of this machine is none of a visitor's business.
+        What only a folder of this machine or the token of its owner holds is none of a visitor's
+        business.
+
+        Raises:
+            ModelNotFound: with a sentence for the visitor.
+        """
+        name, revision = name.strip(), revision.strip()
+        if name in hub.bundled():
+            return name, ""
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) or Path(name).exists():
+            raise ModelNotFound("A model of the Hub is named as in user/repo.")
+        return name, hub.public_commit(name, revision or None)
+
+    def get(self, name: str, revision: str) -> Editor:
+        """The model of `find`; one that is on the shelf is not looked for again.
 
         Raises:
             ModelNotFound, SnapshotError, VectorError, FileError: with a sentence for the visitor.
         """
-        name, revision = name.strip(), revision.strip()
-        if name not in hub.bundled() and (
-            not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) or Path(name).exists()
-        ):
-            raise ModelNotFound("A model of the Hub is named as in user/repo.")
+        if known := self.editors.get((name, revision)):
+            return known
+        name, commit = self.find(name, revision)
+        hub.locate(name, commit or None)  # not under the lock: a download takes long
         with self.lock:
-            if known := self.editors.get((name, revision)):
-                return known
-        # Not under the lock: a download takes long, and others want models that are here.
-        editor = Editor.from_pretrained(name, revision=revision or None)
-        with self.lock:
-            while len(self.editors) >= LOADED:
-                del self.editors[next(iter(self.editors))]
-            return self.editors.setdefault((name, revision), editor)
+            if (name, commit) not in self.editors:
+                while len(self.editors) >= LOADED:
+                    del self.editors[next(iter(self.editors))]
+                editor = Editor.from_pretrained(name, revision=commit or None)
+                self.editors[name, commit] = editor
+            return self.editors[name, commit]
+
+
+class Lent:
+    """Stands for an editor of the shelf, and takes it anew for each use.
+
+    A page that held the editor would keep it in memory long after its visitor has gone.
+    """
+
+    def __init__(self, take: Callable[[], Editor]) -> None:
+        self._take = take
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._take(), name)
 
 
 def any_model(lay_out: Callable[[Editor], None]) -> None:
@@ -95,10 +123,11 @@ def any_model(lay_out: Callable[[Editor], None]) -> None:
 
     def choose(name: str, revision: str) -> Updates:
         try:
-            shelf.get(name, revision)
+            found = shelf.find(name, revision)
+            shelf.get(*found)
         except (ModelNotFound, SnapshotError, VectorError, FileError, OSError) as error:
             return {note: str(error)}  # and what was there stays
-        return {note: "", chosen: (name, revision)}
+        return {note: "", chosen: found}
 
     gr.on([load.click, name.submit, revision.submit], choose, [name, revision], [note, chosen],
           **PRIVATE)  # fmt: skip
@@ -106,7 +135,7 @@ def any_model(lay_out: Callable[[Editor], None]) -> None:
     @gr.render(inputs=chosen)
     def show(which: tuple[str, str] | None) -> None:
         if which is not None:
-            lay_out(shelf.get(*which))
+            lay_out(Lent(partial(shelf.get, *which)))
 
 
 def compare(editors: Sequence[Editor]) -> None:

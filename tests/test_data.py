@@ -1,5 +1,9 @@
 import io
 import json
+import multiprocessing
+import os
+import struct
+import threading
 import zipfile
 from pathlib import Path
 
@@ -390,6 +394,31 @@ def broken(tensors, about, what):
         del tensors["split"]
     elif what == "empty":
         tensors["offsets"] = torch.zeros(0, dtype=torch.int64)
+    elif what == "fraction":
+        about["resolution"] = 32.0
+    elif what == "no names":
+        about["attributes"] = [{}, {}]
+    elif what == "labels":
+        tensors["attributes"][0, 0] = -128
+    elif what == "one pixel":
+        of_one_face(tensors, jpeg((1, 1)))
+    elif what == "bomb":
+        bomb = bytearray(jpeg((32, 32)))
+        at = bomb.index(b"\xff\xc0") + 5
+        bomb[at : at + 4] = struct.pack(">HH", 65000, 65000)
+        of_one_face(tensors, bytes(bomb))
+
+
+def jpeg(size):
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, "JPEG")
+    return file.getvalue()
+
+
+def of_one_face(tensors, content):
+    tensors |= {name: rows[:1].clone() for name, rows in tensors.items()}
+    tensors["bytes"] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    tensors["offsets"] = torch.tensor([0, len(content)])
 
 
 @pytest.mark.parametrize(
@@ -397,6 +426,7 @@ def broken(tensors, about, what):
     [
         *("format", "offsets", "order", "rows", "type", "split"),
         *("names", "size", "pixels", "missing", "empty"),
+        *("fraction", "no names", "labels", "one pixel", "bomb"),
     ],
 )
 def test_a_set_that_does_not_fit_together(faces, tmp_path, what):
@@ -409,10 +439,27 @@ def test_a_set_that_does_not_fit_together(faces, tmp_path, what):
         data.load(tmp_path / "other")
 
 
+def test_a_set_that_no_memory_takes(tmp_path):
+    count = 10_000_000  # 30 TB of pixels
+    tensors = {
+        "bytes": torch.zeros(count, dtype=torch.uint8),
+        "offsets": torch.arange(count + 1),
+        "attributes": torch.zeros(count, 0, dtype=torch.int8),
+        "identity": torch.zeros(count, dtype=torch.int32),
+        "split": torch.zeros(count, dtype=torch.uint8),
+    }
+    about = {"format": 1, "resolution": 1024, "attributes": []}
+    files.save_tensors(tmp_path / "set", tensors, {"faces": json.dumps(about)})
+    with pytest.raises(DataError, match=r"which the memory cannot take|cannot be decoded"):
+        data.load(tmp_path / "set")
+
+
 def test_other_files_are_no_face_set(tmp_path):
     files.save_tensors(tmp_path / "weights", {"a": torch.zeros(1)})
-    with pytest.raises(DataError, match="not a prepared face set"):
-        data.load(tmp_path / "weights")
+    files.save_tensors(tmp_path / "nested", {"a": torch.zeros(1)}, {"faces": "[" * 100_000})
+    for name in ("weights", "nested"):
+        with pytest.raises(DataError, match="not a prepared face set"):
+            data.load(tmp_path / name)
     (tmp_path / "text").write_text("hello")
     for name in ("text", "missing"):
         with pytest.raises(files.FileError, match=name):
@@ -455,6 +502,70 @@ def test_a_damaged_member_costs_only_itself(celeba, tmp_path):
     path.write_bytes(content)
     (report,) = data.prepare([path], tmp_path / "set", 32, workers=1)
     assert report.left_out == {"unreadable": 1} and report.used.total() == 3
+
+
+def zip_of_one_more(celeba, path):
+    """CelebA with é.jpg, compressed by LZMA and with its name in UTF-8; its bytes, and that."""
+    content = (celeba / "img_align_celeba" / "000001.jpg").read_bytes()
+    with zipfile.ZipFile(write_zip(celeba, path), "a") as archive:
+        archive.writestr("img_align_celeba/é.jpg", content, zipfile.ZIP_LZMA)
+    return bytearray(path.read_bytes()), "é.jpg".encode()
+
+
+@pytest.mark.parametrize("what", ["LZMA", "name"])
+def test_a_member_that_cannot_even_be_opened_costs_only_itself(celeba, tmp_path, what):
+    path = tmp_path / "a.zip"
+    content, name = zip_of_one_more(celeba, path)
+    start = content.index(name)
+    if what == "LZMA":
+        start += len(name) + 9  # behind the properties of the compression
+        content[start : start + 100] = bytes(range(155, 255))
+    else:
+        content[start] = 255
+    path.write_bytes(content)
+    (report,) = data.prepare([path], tmp_path / "set", 32, workers=1)
+    assert report.left_out == {"unreadable": 1} and report.used.total() == 4
+
+
+@pytest.mark.parametrize("what", ["name", "version"])
+def test_a_zip_whose_list_is_damaged(celeba, tmp_path, what):
+    path = tmp_path / "a.zip"
+    content, name = zip_of_one_more(celeba, path)
+    if what == "name":
+        content[content.rindex(name)] = 255
+    else:
+        content[content.index(b"PK\1\2") + 6] = 200  # takes version 20.0 to extract
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="neither a folder nor a readable zip"):
+        sources.read_source(path)
+
+
+def test_a_killed_worker_is_one_sentence(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["0.png"])
+    for number in range(1, 200):
+        os.link(folder / "0.png", folder / f"{number}.png")
+
+    def kill():
+        while not (workers := multiprocessing.active_children()):
+            pass
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(DataError, match="A worker was killed"):
+        data.prepare([folder], tmp_path / "set", 32, workers=2)
+    killer.join()
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("out, said", [("file/set", "cannot be written"), ("", "is a folder")])
+def test_where_nothing_can_be_written_is_noticed_first(tmp_path, out, said):
+    """Before it is noticed that no photograph can be used."""
+    (tmp_path / "file").touch()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    with pytest.raises(DataError, match=said):
+        data.prepare([tmp_path / "photos"], tmp_path / out, 32, workers=1)
 
 
 def test_names_that_lead_out_of_a_zip_are_passed_over(tmp_path):

@@ -220,6 +220,46 @@ def test_what_belongs_to_the_model_before_leaves_with_it(server, model, tmp_path
     assert contents(tmp_path / "back") == contents(model)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "attributes.safetensors"])
+def test_what_took_training_is_not_replaced(server, model, tmp_path, run, fails, name):
+    server.add(REPO, contents(model))
+    back = tmp_path / "back"
+    run("pull", REPO, "--out", back)
+    run("pull", REPO, "--out", back)
+    tensors, metadata = files.load_tensors(back / name)
+    files.save_tensors(back / name, {key: row + 1 for key, row in tensors.items()}, metadata)
+    own = contents(back)
+    said = f"{back} holds another {name} than {REPO}: choose another folder, or remove it."
+    assert fails("pull", REPO, "--out", back) == said
+    assert contents(back) == own
+    (back / name).unlink()
+    run("pull", REPO, "--out", back)
+    assert contents(back) == contents(model)
+
+
+def test_a_link_to_elsewhere_is_not_followed(server, model, tmp_path, fails):
+    (tmp_path / "id_rsa").write_text("a private key")
+    (model / "card" / "samples.png").unlink()
+    (model / "card" / "samples.png").symlink_to(tmp_path / "id_rsa")
+    said = fails("push", model, REPO)
+    assert "samples.png is a link to outside the model's folder; nothing was uploaded." in said
+    shutil.rmtree(model / "card")
+    (tmp_path / "samples.png").write_text("a private picture")
+    (model / "card").symlink_to(tmp_path)
+    assert "is a link to outside" in fails("push", model, REPO)
+    assert not server.requests
+
+
+def test_a_link_within_the_folder_and_a_snapshot_of_the_cache_are_uploaded(server, model, run):
+    (model / "card" / "samples.png").unlink()
+    (model / "card" / "samples.png").symlink_to("edits.png")
+    run("push", model, REPO)
+    snapshot = hub.download(REPO)
+    assert (snapshot / "card" / "edits.png").is_symlink()
+    run("push", snapshot, "user/copy")
+    assert server.tree("user/copy") == server.tree(REPO)
+
+
 def test_the_same_model_again_is_no_new_commit(server, model):
     first = hub.push(model, REPO)
     assert hub.push(model, REPO) == first
@@ -337,6 +377,22 @@ def test_a_branch_that_is_gone_is_not_served_from_the_cache(server, model, fails
     assert said == f"{REPO} has no revision try."
 
 
+@pytest.mark.parametrize(
+    "revision", ["../../../elsewhere", "try/../../../elsewhere", "/elsewhere", "..", "a//b", "a b"]
+)
+def test_a_revision_is_no_path(server, model, tmp_path, fails, revision):
+    server.add(REPO, contents(model))
+    hub.download(REPO)
+    shutil.copytree(model, tmp_path / "private")
+    (tmp_path / "elsewhere").write_text("../../../private")  # as the cache keeps a branch's commit
+    server.down()
+    said = f"{revision!r} cannot be a branch, tag or commit."
+    assert fails("pull", REPO, "--revision", revision, "--out", tmp_path / "back") == said
+    for asks in (hub.public_commit, hub.data_source):
+        with pytest.raises(ModelNotFound, match="cannot be a branch"):
+            asks(REPO, revision)
+
+
 def test_offline_without_a_cache(server, model, fails, tmp_path, monkeypatch, at_once):
     commit = server.add(REPO, contents(model))
     server.down()
@@ -377,6 +433,29 @@ def test_a_private_model_is_for_its_owner(
     else:
         assert said in fails("pull", REPO, "--out", tmp_path / "back")
         assert not (tmp_path / "back").exists()
+
+
+def test_what_anybody_may_have(server, model, monkeypatch, at_once):
+    """As the Hub says it to nobody in particular, whoever asks."""
+    commit = server.add(REPO, contents(model))
+    server.add("user/private", contents(model), private=True)
+    server.add("user/gated", contents(model), gated=True)
+    server.add("user/other", {"weights.bin": b""})
+    assert hub.public_commit(REPO) == hub.public_commit(REPO, commit) == commit
+    hub.download("user/private")
+    for repo, revision, said in (
+        ("user/private", None, "or it is private"),
+        ("user/private", server.repositories["user/private"].branches["main"], "or it is private"),
+        ("user/gated", None, "is gated"),
+        ("user/other", None, "holds no model of this program: config.json is missing."),
+        (REPO, "none", "has no revision none."),
+    ):
+        with pytest.raises(ModelNotFound, match=said):
+            hub.public_commit(repo, revision)
+    hub.download(REPO)
+    server.down()
+    with pytest.raises(ModelNotFound, match="cannot be reached to ask whether"):
+        hub.public_commit(REPO)
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["there", "new"])

@@ -18,10 +18,10 @@ import os
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,7 @@ def _about(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
     try:
         about = json.loads(metadata["faces"])
         version = about["format"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a prepared face set.") from error
     if version != FORMAT:
         raise DataError(f"{path} has format {version}; this program reads format {FORMAT}.")
@@ -149,7 +149,7 @@ def _about(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
 
 def _sound(tensors: dict[str, Tensor], about: dict) -> bool:
     try:
-        offsets, size = tensors["offsets"], len(tensors["bytes"])
+        offsets, size, labels = tensors["offsets"], len(tensors["bytes"]), tensors["attributes"]
         count = len(offsets) - 1
         expected = {
             "bytes": (torch.uint8, (size,)),
@@ -161,7 +161,10 @@ def _sound(tensors: dict[str, Tensor], about: dict) -> bool:
         found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
         return (
             found == expected
+            and isinstance(about["resolution"], int)
             and about["resolution"] in RESOLUTIONS
+            and all(isinstance(name, str) for name in about["attributes"])
+            and torch.equal(labels, labels.clamp(-1, 1))
             and offsets[[0, -1]].tolist() == [0, size]
             and bool((offsets.diff() > 0).all())
             and bool((tensors["split"] < len(SPLITS)).all())
@@ -173,17 +176,24 @@ def _sound(tensors: dict[str, Tensor], about: dict) -> bool:
 def _decode(path: Path, data: Tensor, offsets: list[int], side: int) -> Tensor:
     """All JPEG files of a set → (N, 3, side, side) uint8."""
     count, encoded = len(offsets) - 1, data.numpy()
-    pixels = np.empty((count, 3, side, side), np.uint8)
+    try:
+        pixels = np.empty((count, 3, side, side), np.uint8)
+    except MemoryError as error:
+        said = f"{path} holds {count} faces of {side}×{side} pixels, which the memory cannot take."
+        raise DataError(said) from error
 
     def decode(start: int) -> None:
         for index in range(start, min(start + 512, count)):
             file = io.BytesIO(encoded[offsets[index] : offsets[index + 1]])
-            pixels[index] = np.asarray(Image.open(file, formats=["JPEG"])).transpose(2, 0, 1)
+            image = Image.open(file, formats=["JPEG"])
+            if image.size != (side, side):
+                raise ValueError(f"face {index} is of another size")
+            pixels[index] = np.asarray(image).transpose(2, 0, 1)
 
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside Python's lock
             list(pool.map(decode, range(0, count, 512)))
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders meet damaged files with exceptions of every kind
         raise DataError(f"{path} is damaged: it holds a face that cannot be decoded.") from error
     return torch.from_numpy(pixels)
 
@@ -218,12 +228,14 @@ def prepare(
         workers: processes, by default one for each core
 
     Raises:
-        DataError: a source cannot be understood, no face was found in any, or a number is no use.
+        DataError: a source cannot be understood, no face was found in any, a number is no use,
+            `out` cannot be written, or a worker was killed.
     """
     workers = os.cpu_count() or 1 if workers is None else workers
     if resolution not in RESOLUTIONS or quality not in range(1, 101) or workers < 1:
         raise DataError("The resolution is 8 to 1024, the quality 1 to 100, workers 1 or more.")
     listed = [read_source(Path(source)) for source in sources]
+    _check_writable(Path(out))
     encoded, used, reports = [], [], []
     for source in listed:
         if source.unmatched:
@@ -255,6 +267,22 @@ def prepare(
     metadata = {"faces": json.dumps(about, sort_keys=True)}
     files.save_tensors(out, _pixels(encoded) | _labels(used, names), metadata)
     return reports
+
+
+def _check_writable(path: Path) -> None:
+    """Hours of work may come before the writing.
+
+    Raises:
+        DataError: no file can be written there.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, and the set is a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _pixels(encoded: list[bytes]) -> dict[str, Tensor]:
@@ -296,8 +324,12 @@ def _encode_all(
     if workers == 1:
         yield from progress(map(job, where))
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from progress(pool.map(job, where, chunksize=16))
+    try:
+        with ProcessPoolExecutor(workers) as pool:
+            yield from progress(pool.map(job, where, chunksize=16))
+    except BrokenProcessPool as error:
+        said = "A worker was killed, perhaps since the memory ran out: take fewer workers."
+        raise DataError(said) from error
 
 
 def _encode(where: tuple[Path, str], frame: str, resolution: int, quality: int) -> bytes | str:
@@ -305,8 +337,6 @@ def _encode(where: tuple[Path, str], frame: str, resolution: int, quality: int) 
         photo = images.open_image(read(*where))
     except images.BadImage as error:
         return error.kind
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
-        return "unreadable"
     face = _CROPS[frame](photo, resolution)
     if isinstance(face, str):
         return face

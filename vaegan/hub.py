@@ -9,6 +9,7 @@ What leaves and what arrives is safetensors and JSON; a pickle is never even dow
 from __future__ import annotations
 
 import argparse
+import filecmp
 import re
 import shutil
 import sys
@@ -18,13 +19,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -48,6 +50,7 @@ DATA = ["*.safetensors", "*.zip", "*.csv", "*.txt"]  # of a data set: lists and 
 DATA += [f"*{kind}" for each in EXTENSIONS for kind in (each, each.upper())]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REVISION = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")  # git has no part that begins with a dot
 
 
 class HubError(ValueError):
@@ -118,6 +121,7 @@ def download(repo: str, revision: str | None = None, training_state: bool = Fals
         ModelNotFound: no such repository or revision, no permission, offline without a cache, or
             files beyond LIMIT.
     """
+    _check_revision(revision)
     names = [*FILES, DISCRIMINATOR] if training_state else list(FILES)
     ask = {"repo_id": repo, "revision": revision, "allow_patterns": names}
     if (
@@ -140,6 +144,35 @@ def download(repo: str, revision: str | None = None, training_state: bool = Fals
     if missing := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise ModelNotFound(f"{repo} holds no model of this program: {missing[0]} is missing.")
     return folder
+
+
+def public_commit(repo: str, revision: str | None = None) -> str:
+    """The commit of a Hub repository's model, if anybody may have it.
+
+    The Hub itself is asked, without a token.
+
+    Raises:
+        ModelNotFound: it is not public, or not there, or the Hub cannot be reached.
+    """
+    _check_revision(revision)
+    broken = f"The Hub cannot be reached to ask whether {repo} is public."
+    with _one_sentence(ModelNotFound, repo, revision, otherwise=broken):
+        url = hf_hub_url(repo, CONFIG, revision=revision)
+        try:
+            return get_hf_file_metadata(url, token=False).commit_hash
+        except RemoteEntryNotFoundError as error:
+            said = f"{repo} holds no model of this program: {CONFIG} is missing."
+            raise ModelNotFound(said) from error
+
+
+def _check_revision(revision: str | None) -> None:
+    """The cache looks in a file of that name, which must not lie elsewhere.
+
+    Raises:
+        ModelNotFound: it cannot be a branch, tag or commit.
+    """
+    if revision and not _REVISION.fullmatch(revision):
+        raise ModelNotFound(f"{revision!r} cannot be a branch, tag or commit.")
 
 
 def _check_size(repo: str, revision: str | None, names: list[str]) -> None:
@@ -165,12 +198,14 @@ def pull(
 ) -> None:
     """Writes a Hub repository's model into a folder of its own, once it is known to load.
 
+    What an earlier pull wrote there is replaced, as long as the cache has it too.
+
     Args:
         with_training_state: the discriminator too, to train on.
 
     Raises:
         ModelNotFound, HubError, SnapshotError, VectorError, FileError: it cannot be had, or not be
-            used.
+            used, or the folder holds another model.
     """
     source = download(repo, revision, with_training_state)
     check(source)
@@ -178,7 +213,25 @@ def pull(
         files.load_tensors(source / DISCRIMINATOR)
     broken = f"{repo} cannot be written to {folder}."
     with _one_sentence(HubError, repo, revision, otherwise=broken):
+        _check_replaceable(Path(folder), source, repo)
         _copy(source, Path(folder), with_training_state)
+
+
+def _check_replaceable(folder: Path, snapshot: Path, repo: str) -> None:
+    """Nothing that took training may be lost.
+
+    Raises:
+        HubError: the folder has weights or vectors that no snapshot of the repository has.
+    """
+    there = _contents(folder)
+    for name in (WEIGHTS, PAIR[0], DISCRIMINATOR):
+        known = snapshot.parent.glob(f"*/{name}")
+        if there[name].is_file() and not any(
+            filecmp.cmp(there[name], path, shallow=False) for path in known
+        ):
+            raise HubError(
+                f"{folder} holds another {name} than {repo}: choose another folder, or remove it."
+            )
 
 
 def data_source(name: str, revision: str | None = None) -> Path:
@@ -193,6 +246,7 @@ def data_source(name: str, revision: str | None = None) -> Path:
     path = Path(name)
     if path.exists() or path.suffix in (".safetensors", ".zip") or not _REPOSITORY.fullmatch(name):
         return path
+    _check_revision(revision)
     broken = f"There is no {name}, and the Hub cannot be reached to ask for a data set."
     with _one_sentence(ModelNotFound, name, revision, otherwise=broken):
         folder = Path(
@@ -249,14 +303,16 @@ def push(
         The commit's address, which ends in its hash.
 
     Raises:
-        SnapshotError, VectorError, FileError, HubError: the model is damaged, and nothing was
-            sent; or the Hub did not take it, and the repository is as it was.
+        SnapshotError, VectorError, FileError, HubError: the model is damaged, or is links to other
+            places, and nothing was sent; or the Hub did not take it, and the repository is as it
+            was.
     """
     folder = Path(folder)
     repository(repo)
     if revision and _COMMIT.fullmatch(revision):
         raise HubError(f"A model is pushed to a branch, and {revision} is a commit.")
     check(folder)
+    _check_links(folder)
     if with_training_state:
         files.load_tensors(folder / DISCRIMINATOR)
 
@@ -289,6 +345,21 @@ def push(
             commit_message="Upload a model",
         )
     return commit.commit_url
+
+
+def _check_links(folder: Path) -> None:
+    """A link in a folder from elsewhere may point at what is nobody's business.
+
+    Raises:
+        HubError: a file is a link that leaves the folder, but for a snapshot's in the Hub's cache.
+    """
+    home = folder.resolve()
+    homes = [home, VECTORS]
+    if home.parent.name == "snapshots":
+        homes.append(home.parent.parent / "blobs")
+    for path in _contents(folder).values():
+        if path.is_file() and not any(path.resolve().is_relative_to(home) for home in homes):
+            raise HubError(f"{path} is a link to outside the model's folder; nothing was uploaded.")
 
 
 # ------------------------------------------------------------ files

@@ -17,7 +17,6 @@ import io
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -310,8 +309,8 @@ def _names(container: Path) -> list[str]:
         try:
             with zipfile.ZipFile(container) as archive:
                 found = {info.filename for info in archive.infolist() if not info.is_dir()}
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{container} is neither a folder nor a zip.") from error
+        except Exception as error:  # zipfile meets damaged zips with exceptions of every kind
+            raise DataError(f"{container} is neither a folder nor a readable zip.") from error
     return sorted(name for name in found if not _hidden(name))
 
 
@@ -324,18 +323,20 @@ def read(container: Path, name: str) -> bytes:
     """A file's bytes out of a folder or zip; nothing is ever extracted.
 
     Raises:
-        BadImage: larger than MAX_FILE.
-        OSError, RuntimeError, BadZipFile, zlib.error: whatever the container raises.
+        BadImage: larger than MAX_FILE, or it cannot be read.
     """
-    if container.is_dir():
-        file = container / name
-        size, fetch = file.stat().st_size, file.read_bytes
-    else:
-        archive = _archive(container, os.getpid())
-        size, fetch = archive.getinfo(name).file_size, partial(archive.read, name)
-    if size > MAX_FILE:
-        raise images.BadImage(f"{name} is larger than {MAX_FILE} bytes.", "too large")
-    return fetch()
+    try:
+        if container.is_dir():
+            file = container / name
+            size, fetch = file.stat().st_size, file.read_bytes
+        else:
+            archive = _archive(container, os.getpid())
+            size, fetch = archive.getinfo(name).file_size, partial(archive.read, name)
+        if size <= MAX_FILE:
+            return fetch()
+    except Exception as error:  # zipfile meets damaged entries with exceptions of every kind
+        raise images.BadImage(f"{name} cannot be read.") from error
+    raise images.BadImage(f"{name} is larger than {MAX_FILE} bytes.", "too large")
 
 
 @lru_cache(maxsize=4)
@@ -347,5 +348,5 @@ def _archive(path: Path, process: int) -> zipfile.ZipFile:
 def _text(container: Path, name: str) -> str:
     try:
         return read(container, name).decode("utf-8-sig")
-    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (images.BadImage, UnicodeDecodeError) as error:
         raise DataError(f"{container}: {name} cannot be read as text.") from error

@@ -56,10 +56,13 @@ def write_gif(frames: Sequence[Image.Image], path: Path, fps: int) -> None:
 
 
 def write_mp4(frames: Sequence[Image.Image], path: Path, fps: int) -> None:
-    """H.264 in yuv420p, which every browser plays; an odd side loses its last row of pixels."""
+    """H.264 in yuv420p, which every browser plays; an odd side loses its last row of pixels.
+
+    A side of one pixel gets a second one, black.
+    """
     import av  # loaded where it is needed: only films need an encoder
 
-    width, height = (side // 2 * 2 for side in frames[0].size)
+    width, height = (max(2, side // 2 * 2) for side in frames[0].size)
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.metadata["comment"] = MARK
         stream = container.add_stream("libx264", rate=Fraction(fps))
