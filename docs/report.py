@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+from PIL import Image  # noqa: E402
 
-from vaegan import Editor, charts, curves, files, images  # noqa: E402
+from vaegan import Editor, Settings, charts, curves, files, images  # noqa: E402
 
 DOCS = ROOT / "docs"
 MODELS = {"autoencoder": "AutoEncoder", "vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN"}
@@ -246,10 +246,10 @@ def draw(run: Path, figures: Path, name: str) -> list[str]:
     ends = editor.draw(2, truncation=0.7, seed=1)
     if editor.encoder is not None:
         face = editor.open(DOCS / "astronaut.jpg")
-        crop = images.from_pil(images.to_pil(_tensor(face.crop)), editor.config.resolution)[None]
+        crop = images.from_pil(Image.fromarray(face.crop), editor.config.resolution)[None]
         known = {attribute.name for attribute in editor.attributes}
         edits = [
-            editor.decode(face.z + editor.direction(face.z, {attribute: strength}))
+            editor.draw_edit(face, Settings({attribute: float(strength)}))
             for attribute, strength in EDITS.items()
             if attribute in known
         ]
@@ -261,11 +261,6 @@ def draw(run: Path, figures: Path, name: str) -> list[str]:
         with files.atomic(figures / f"{name}-{kind}.png") as temporary:
             images.grid(x, COLUMNS).save(temporary)
     return list(drawn)
-
-
-def _tensor(pixels: Any) -> Tensor:
-    """(H, W, 3) uint8 → (3, H, W) in [-1, 1]."""
-    return images.to_float(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def pictures(drawn: dict[str, list[str]], folder: str) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from vaegan import attributes, checkpoint, data
+from vaegan import attributes, blend, checkpoint, data
 from vaegan.config import ModelConfig, TrainConfig, at_resolution
 from vaegan.data import FaceSet
 from vaegan.models import build
@@ -43,6 +44,14 @@ def tiny_model() -> ModelConfig:
 @pytest.fixture
 def tiny_training() -> TrainConfig:
     return TINY_TRAINING
+
+
+@pytest.fixture(scope="module")
+def strong_colours() -> Iterator[None]:
+    """Where faces are flat colours, an edit may make them as strong as it likes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blend, "GLOW", 1e6)
+        yield
 
 
 @pytest.fixture(scope="session")

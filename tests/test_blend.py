@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vaegan import blend
-from vaegan.blend import Base, change, keep, structure
+from vaegan.blend import GLOW, Base, change, keep, structure, toned
 
 
 def picture(size: int, seed: int = 0) -> torch.Tensor:
@@ -30,6 +30,30 @@ def edit() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def stripes() -> torch.Tensor:
     """(1, 3, 16, 16), one row at 0.5, one at -0.5: a variance of 0.24 around each pixel."""
     return 0.5 * (1 - 2 * (torch.arange(16) % 2)).view(1, 1, 16, 1).expand(1, 3, 16, 16)
+
+
+def plain(*colour: float) -> torch.Tensor:
+    return torch.tensor(colour).view(1, 3, 1, 1).repeat(1, 1, 4, 4)
+
+
+def test_colours_that_grow_no_stronger_stay_as_they_are():
+    red, dull, blue = plain(0.5, -0.1, -0.1), plain(0.3, 0.1, 0.1), plain(-0.4, -0.4, 0.2)
+    assert torch.equal(toned(red, red), red)
+    assert torch.equal(toned(red, dull), dull)
+    assert torch.equal(toned(red, -dull), -dull)
+    torch.testing.assert_close(toned(red, blue), blue)
+
+
+def test_a_colour_that_burns_keeps_its_hue_and_brightness():
+    gray, red = plain(0.1, 0.1, 0.1), plain(0.9, -0.3, -0.3)
+    found = toned(gray, red)
+    torch.testing.assert_close(found.mean(dim=1), red.mean(dim=1))
+    colour = (found - found.mean(dim=1, keepdim=True))[0, :, 0, 0]
+    torch.testing.assert_close(colour, colour.norm() * torch.tensor([2.0, -1, -1]) / 6**0.5)
+    assert 0.95 * GLOW < colour.norm() <= GLOW
+    # What is faint is hardly touched.
+    faint = plain(0.13, 0.09, 0.09)
+    torch.testing.assert_close(toned(gray, faint), faint, atol=0.002, rtol=0)
 
 
 def test_detail_zero_is_the_decoder(edit):

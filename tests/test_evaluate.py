@@ -29,6 +29,8 @@ from vaegan.metrics import (
 )
 from vaegan.tables import tables
 
+pytestmark = pytest.mark.usefixtures("strong_colours")
+
 # ---------------------------------------------------------------- intervals
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from vaegan import leakage
 from vaegan.leakage import bystanders, lacking, matched, verdicts
 
+pytestmark = pytest.mark.usefixtures("strong_colours")
+
 
 def test_verdicts_by_hand():
     before = torch.tensor([[-1.0, 2, -3, 4], [-2, 2, -3, 4]])

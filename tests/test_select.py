@@ -16,6 +16,8 @@ from vaegan.data import FaceSet
 from vaegan.networks import encode_all
 from vaegan.select import Trial, averages, winner
 
+pytestmark = pytest.mark.usefixtures("strong_colours")
+
 
 class Colours(FlatEditor):
     """z is the colour; what decodes can be followed backwards."""

@@ -1,8 +1,8 @@
 """A decoded edit laid over the photograph.
 
 A decoder of 64 pixels cannot hold a face's detail; the photograph can. With x the photograph's
-crop, R = Dec(z) the decoder's picture of it, E = Dec(z + δ) the edited one, `up` an enlargement to
-the crop's size, and k between 0 and 1 for each pixel:
+crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) with colours that do not
+burn (see `toned`), `up` an enlargement to the crop's size, and k between 0 and 1 for each pixel:
 
     result = up(E) + k · (x − up(R))
 
@@ -29,6 +29,7 @@ WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
+GLOW = 0.15  # that an edit may add to a colour: distance from gray, in [-1, 1]
 FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
 FAINT = 3.0  # … and faint within so many times its median magnitude
 
@@ -63,6 +64,21 @@ class Base:
         fine = self.x - enlarge(enlarge(self.x, min(FINE, size)), size)
         faint = FAINT * fine.abs().median()
         return self.texture - colours - fine.clamp(-faint, faint)
+
+
+def toned(reconstruction: Tensor, edited: Tensor) -> Tensor:
+    """What was decoded of an edit, its colours hardly stronger than they were: (N, 3, R, R).
+
+    Where an edit leads far from the faces it burns: foreheads turn red and skin orange. A colour's
+    distance from gray may grow by GLOW at most; its hue and brightness are free.
+
+    reconstruction, edited: (N, 3, R, R) in [-1, 1].
+    """
+    colour, before = (x - x.mean(dim=1, keepdim=True) for x in (edited, reconstruction))
+    strength = colour.norm(dim=1, keepdim=True)
+    more = (strength - before.norm(dim=1, keepdim=True)).clamp_min(0)
+    too_much = more - GLOW * torch.tanh(more / GLOW)
+    return edited - too_much / strength.clamp_min(1e-6) * colour
 
 
 @torch.inference_mode()

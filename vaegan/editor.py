@@ -237,7 +237,7 @@ class Editor:
 
     def draw_edit(self, face: Face, settings: Settings) -> Tensor:
         """E, the decoder's picture of an edit: (1, 3, R, R) in [-1, 1]."""
-        return self.decode(self._edited(face, settings))
+        return blend.toned(face.reconstruction, self.decode(self._edited(face, settings)))
 
     def _edited(self, face: Face, settings: Settings) -> Tensor:
         return face.z + self.direction(face.z, settings.sliders, settings.hold)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaegan import align, images
 from vaegan.attributes import SLIDERS
+from vaegan.blend import toned
 from vaegan.editor import Editor
 from vaegan.leakage import Known
 from vaegan.metrics import mean, nearest_own
@@ -54,8 +55,8 @@ def identity(editor: Editor, known: Known, seed: int = 0) -> dict[str, Any]:
     photographs, originals = embed(x), embed(r)
     own = {}
     for slider in editor.attributes:
-        edited = z + editor.direction(z, {slider.name: STRENGTH})
-        own[slider.name] = nearest_own(embed(editor.decode(edited)), originals).float()
+        edited = toned(r, editor.decode(z + editor.direction(z, {slider.name: STRENGTH})))
+        own[slider.name] = nearest_own(embed(edited), originals).float()
     report: dict[str, Any] = {
         "among": len(chosen),
         "strength": STRENGTH,

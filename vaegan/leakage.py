@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from vaegan import images
+from vaegan.blend import toned
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.judge import Judge
@@ -109,7 +110,7 @@ def judged_edit(
 
     pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
     """
-    edited = editor.decode(z)
+    edited = toned(r, editor.decode(z))
     return judge.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
 
 
