@@ -43,11 +43,17 @@ SPIN = {"show_progress": "minimal", **PRIVATE}
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}
 FORGOTTEN = "This face was forgotten after a while. Please open it again."
 FULL = f"At most {MOST_FACES} faces of a photograph can be edited."
+STILL = "The face on the page is still the one from before."
 
 
-def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dict[str, Any]]:
-    """The outputs of a listener that opens faces, the function that fills them, and what else the
-    listener must be told."""
+class Chosen:
+    """How many things one visitor has chosen to open."""
+
+    count = 0
+
+
+def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Updates]]:
+    """What makes a listener that opens faces, and the function that says what it shows."""
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture: a decode, a blend, a JPEG."""
@@ -70,6 +76,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
     saved = gr.File(visible=False)
     sitting = gr.State(None, time_to_live=FORGET)
     unframed = gr.State(None, time_to_live=FORGET)  # a photograph whose face is not found yet
+    chosen = gr.State(Chosen())
     names = [attribute.name for attribute in editor.attributes]
     positions = [more.detail, more.softness, hold, *sliders]
 
@@ -79,14 +86,16 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
         return wished(editor, found, hold)
 
     def put(settings: Settings) -> Updates:
-        """The settings onto the page."""
+        """The settings onto the page, where they can be changed from now on."""
+        held = [name for name in settings.hold if name in names]
+        places = (min(max(settings.sliders.get(name, 0), -LIMIT), LIMIT) for name in names)
         return {
             more.detail: settings.detail,
             more.softness: settings.softness,
-            hold: [name for name in settings.hold if name in names],
+            hold: gr.CheckboxGroup(value=held, interactive=True),
             **{
-                slider: min(max(settings.sliders.get(name, 0), -LIMIT), LIMIT)
-                for name, slider in zip(names, sliders, strict=True)
+                slider: gr.Slider(value=place, interactive=True)
+                for slider, place in zip(sliders, places, strict=True)
             },
         }
 
@@ -99,13 +108,12 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
             decoded = jpeg(editor.show(state.face, state.face.reconstruction, None, SIZE))
         return {
             sitting: state,
-            unframed: None,
+            **unframe(),
             result.stage: {**remember(state), "face": state.id, "before": before,
                            "start": asdict(state.edits[state.index])},
             source.photo: None,
             source.note: state.face.warning,
-            source.framing: gr.Column(visible=False),
-            source.frame: gr.Button(visible=photographed),
+            source.frame: gr.Button(visible=photographed and len(state.faces) < MOST_FACES),
             source.aligned: before[FACE] if photographed else "",
             source.reconstruction: decoded,
             result.view: gr.Radio(interactive=photographed) if photographed else
@@ -132,17 +140,18 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
             **show(state),
         }
 
-    def upload(file: dict[str, Any] | None) -> Updates:
-        if file is None:  # the field was emptied, by `show` most likely
+    def upload(_: gr.EventData, file: dict[str, Any] | None, state: Sitting | None) -> Updates:
+        if file is None:  # the field was emptied meanwhile
             return gr.skip()
+        still = f" {STILL}" if state else ""
         try:
             return show_first(open_faces(editor, file["path"]))
         except FaceNotFound as error:
             photo, _ = open_photo(file["path"])
-            said = f"{error} Or put the frame below around the face."
+            said = f"{error} Or put the frame below around the face.{still}"
             return {source.photo: None, source.note: said, **ask_for_frame(photo), **at_rest()}
         except (BadImage, ModelNotFound) as error:
-            return {source.photo: None, source.note: str(error), **at_rest()}
+            return {source.photo: None, source.note: f"{error}{still}", **unframe(), **at_rest()}
 
     def ask_for_frame(photo: Image.Image) -> Updates:
         small = photo.copy()
@@ -154,6 +163,9 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
             source.square: shown,
         }
 
+    def unframe() -> Updates:
+        return {unframed: None, source.framing: gr.Column(visible=False)}
+
     def frame_another(state: Sitting | None) -> Updates:
         return gr.skip() if state is None else ask_for_frame(state.face.photo)
 
@@ -162,7 +174,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
     ) -> Updates:
         box = photo and framed(event.box, photo)
         if not box:  # forgotten, or given up
-            return {unframed: None, source.framing: gr.Column(visible=False), **at_rest()}
+            return {**unframe(), **at_rest()}
         added = state is not None and photo is state.face.photo
         if added and len(state.faces) >= MOST_FACES:
             return {source.note: FULL, **at_rest()}
@@ -216,7 +228,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
         said = f"Left out, since this page has no such slider: {', '.join(unknown)}."
         return {source.note: said if unknown else "", **put(settings)}
 
-    def copy_to_all(state: Sitting | None, *values: Any) -> Updates:
+    def copy_to_all(_: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
         if state is None:
             return {source.note: FORGOTTEN, **at_rest()}
         edits = (read(*values),) * len(state.faces)
@@ -224,7 +236,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
             state = Sitting.at(state.faces, state.index, edits, editor)
         return show(state)
 
-    def apply(state: Sitting | None, *values: Any) -> Updates:
+    def apply(_: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
         if state is None:
             return {source.note: FORGOTTEN, **at_rest()}
         settings = read(*values)
@@ -282,18 +294,45 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
     # Only once it has ended, or its last report would show the bar again.
     more.stop.click(None, cancels=[running], **QUICK).then(at_rest, None, refining, **QUICK)
     waiting = {"show_progress_on": result.stage, **SPIN}
-    opening = {"cancels": [running], **waiting}  # or a refined face would take the new one's place
+
+    def opens(
+        listen: Callable[..., Any],
+        choose: Callable[..., Updates],
+        inputs: list[Any],
+        beside: tuple[Any, ...] = (),
+        **how: Any,
+    ) -> None:
+        """Makes `listen` open what `choose` finds, unless something else was chosen meanwhile.
+
+        choose: gets the event and `inputs`. beside: outputs that are not of this tab.
+        """
+
+        def open_chosen(event: gr.EventData, chosen: Chosen, *values: Any) -> Updates:
+            mine = chosen.count = chosen.count + 1
+            updates = choose(event, *values)
+            return updates if mine == chosen.count else gr.skip()
+
+        open_chosen.__name__ = choose.__name__
+        # A refinement ends, or its face would take the new one's place.
+        listen(open_chosen, [chosen, *inputs], [*beside, *outputs], cancels=[running],
+               **how, **waiting)  # fmt: skip
+
+    every = {"trigger_mode": "multiple"}  # also what is chosen while another is being opened
     # preprocess=False passes the file's path. Gradio would open the picture itself, and fail on
     # odd ones in its own words.
-    source.photo.change(upload, source.photo, outputs, preprocess=False, **opening)
-    source.example.click(pick_example, None, outputs, **opening)
-    source.others.click(pick_other, [sitting, *positions], outputs, **opening)
+    opens(source.photo.upload, upload, [source.photo, sitting], preprocess=False, **every)
+    opens(source.example.click, pick_example, [], **every)
+    opens(source.others.click, pick_other, [sitting, *positions])
     source.frame.click(frame_another, sitting, outputs, **waiting)
-    source.square.click(use_frame, [unframed, sitting, *positions], outputs, **opening)
-    more.apply.click(apply, [sitting, *positions], outputs, **opening)
-    more.copy.click(copy_to_all, [sitting, *positions], outputs, **opening)
+    opens(source.square.click, use_frame, [unframed, sitting, *positions])
+    opens(more.apply.click, apply, [sitting, *positions])
+    opens(more.copy.click, copy_to_all, [sitting, *positions])
     more.load.upload(load_settings, more.load, [source.note, *positions], **QUICK)
-    more.strip_of.change(filmstrip, [more.strip_of, sitting, *positions], more.strip, **SPIN)
+    strip = {"fn": filmstrip, "inputs": [more.strip_of, sitting, *positions], "outputs": more.strip}
+    more.strip_of.change(**strip, **SPIN)
+    # Once other settings stand than it was drawn with, and once another z stands for the face.
+    result.tools.input(**strip, trigger_mode="always_last", **SPIN)
+    running.then(**strip, **SPIN)
     more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
     for button, whole in ((result.save_face, False), (result.save_photo, True)):
         button.click(
@@ -302,7 +341,7 @@ def edit_tab(editor: Editor) -> tuple[list[Any], Callable[[Faces], Updates], dic
     more.keep.click(save_settings, positions, saved, **QUICK).then(
         None, saved, None, js=SAVE, **PRIVATE
     )
-    return outputs, show_first, opening
+    return opens, show_first
 
 
 def framed(box: Any, photo: Image.Image) -> tuple[float, ...] | None:

@@ -14,13 +14,13 @@ from page.widgets import (
     heading,
     html,
     live,
-    message,
     picture,
     pictures,
     progress,
     search,
     thumbnails,
     tools,
+    upload_message,
     uploader,
 )
 from vaegan.attributes import SLIDERS
@@ -49,6 +49,7 @@ class Result:
     """The live picture and what is done with it."""
 
     stage: gr.HTML
+    tools: gr.HTML
     view: gr.Radio
     save_face: gr.Button
     save_photo: gr.Button
@@ -85,7 +86,7 @@ def outputs_of(source: Source, result: Result) -> list[Any]:
 
 def source_column(samples: Faces) -> Source:
     photo = uploader("Photograph", show_label=False)
-    note = message()
+    note = upload_message()
     with gr.Column(visible=False, min_width=0, elem_classes="faces") as several:
         heading("Faces in this photograph")
         others = pictures()
@@ -102,17 +103,18 @@ def source_column(samples: Faces) -> Source:
 
 
 def result_column(editor: Editor, draw: Callable[[dict[str, Any]], str]) -> Result:
+    plain = Settings()
     stage = live("stage", draw, "Choose a photograph of a face, or try an example.")
     with gr.Row(elem_id="controls"):
-        tools()
+        deeds = tools({"detail": plain.detail, "softness": plain.softness})
         view = gr.Radio(list(VIEWS), value=FACE, label="Show", elem_id="view")
-        save_face = gr.Button("Save face", size="sm", interactive=False)
-        save_photo = gr.Button("Save photograph", size="sm", interactive=False)
-    return Result(stage, view, save_face, save_photo, more_tools(editor))
+        with gr.Row(elem_id="saves"):
+            save_face = gr.Button("Save face", size="sm", interactive=False)
+            save_photo = gr.Button("Save photograph", size="sm", interactive=False)
+    return Result(stage, deeds, view, save_face, save_photo, more_tools(editor, plain))
 
 
-def more_tools(editor: Editor) -> More:
-    plain = Settings()
+def more_tools(editor: Editor, plain: Settings) -> More:
     with gr.Accordion("More", elem_id="more"):
         with gr.Column(min_width=0, elem_classes="lines"):
             detail, softness = (
@@ -130,20 +132,24 @@ def more_tools(editor: Editor) -> More:
         strip = pictures()
         with gr.Row(elem_classes="deeds"):
             apply = gr.Button("Apply, and go on from here", size="sm")
-            refine = gr.Button("Refine the likeness", size="sm", interactive=False)
-            stop = gr.Button("Stop", size="sm", visible=False)
+            refine = gr.Button("Refine the likeness", size="sm", interactive=False,
+                               elem_classes="refine")  # fmt: skip
+            stop = gr.Button("Stop", size="sm", visible=False, elem_classes="refine")
             keep = gr.Button("Save settings", size="sm")
             load = gr.UploadButton("Load settings", size="sm", file_types=[".json"])
             copy = gr.Button("Same settings for all faces", size="sm", visible=False)
         bar = progress()
-        html(WHAT_IS_SAVED)
+        html(WHAT_THEY_DO)
     return More(detail, softness, strip_of, strip, apply, refine, stop, bar, keep,
                 load, copy)  # fmt: skip
 
 
 def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
     """One slider an attribute, in the editor's order, which keeps groups together; what to hold."""
-    search({a.name: hint(a) for a in editor.attributes if a.measured})
+    search({
+        a.name: {"hint": hint(a) if a.measured else "", "words": WORDS.get(a.name, "")}
+        for a in editor.attributes
+    })  # fmt: skip
     sliders = []
     groups = dict.fromkeys(attribute.group for attribute in editor.attributes)
     for group in groups:
@@ -156,7 +162,7 @@ def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
                     step=attribute.step,
                     label=attribute.label,
                     buttons=["reset"],
-                    interactive=True,
+                    interactive=False,  # until a face is open
                     elem_id=f"slider-{attribute.name}",
                 )
                 for attribute in editor.attributes
@@ -165,34 +171,69 @@ def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
     with gr.Accordion("Hold", elem_classes="holding"):
         hold = gr.CheckboxGroup(
             [(attribute.label, attribute.name) for attribute in editor.attributes],
-            label="Hold", show_label=False, elem_id="hold", interactive=True,
-            info="What is ticked stays as it is, as far as the model can tell, while you change "
-            "something else.",
+            label="Hold", show_label=False, elem_id="hold", interactive=False,
+            info="What is ticked stays as it is, as far as the model can tell, while you move "
+            "other sliders. Its own slider still changes it.",
         )  # fmt: skip
     return sliders, hold
 
 
 def hint(attribute: Attribute) -> str:
-    """What a slider was measured to do, and what else it tends to change."""
+    """What a slider was measured to do, and which others' attributes it tends to change."""
     measured = attribute.measured
-    effect = f"shows on {measured['effect']:.0%} of faces and " if measured["judged"] else ""
-    others = [
-        f"{SLIDERS[name].label if name in SLIDERS else name.replace('_', ' ')} ({share:.0%})"
+    told = []
+    if measured["judged"]:
+        told.append(f"At +2, {of_100(measured['effect'])} faces show it")
+        if below := measured.get("below"):
+            told[0] += f"; at −2, it is gone from {of_100(below['effect'])} that had it"
+    others = ", ".join(
+        f"{SLIDERS[name].label} ({of_100(share)})"
         for name, share in measured["moves"].items()
-    ]
-    most = f", most often {', '.join(others)}" if others else ""
-    told = f"At 2 it {effect}turns over {measured['leakage']:.0%} of what else there is{most}."
-    if below := measured.get("below"):
-        gone = f"is gone from {below['effect']:.0%} of faces that had it and " if effect else ""
-        told += f" At −2 it {gone}turns over {below['leakage']:.0%}."
-    return told
+        if name in SLIDERS
+    )
+    if others:
+        told.append(f"It also changes: {others}")
+    return "".join(f"{one}. " for one in told).rstrip()
 
 
+def of_100(share: float) -> str:
+    return f"{100 * share:.0f} of 100"
+
+
+# What people call it who do not find the slider under its own name.
+WORDS = {
+    "Smiling": "happy, laugh, grin, teeth, mouth, expression",
+    "Mouth_Slightly_Open": "teeth, speak",
+    "Narrow_Eyes": "squint",
+    "Male": "man, masculine, woman, female, feminine, sex",
+    "Young": "old, aged, aging, ageing, child, wrinkles",
+    "Chubby": "fat, weight, thin, slim, round",
+    "Eyeglasses": "spectacles, sunglasses",
+    "Wearing_Hat": "cap, beanie",
+    "Wearing_Earrings": "jewelry, jewellery",
+    "Blond_Hair": "blonde, fair",
+    "Brown_Hair": "brunette, dark hair",
+    "Black_Hair": "dark hair",
+    "Gray_Hair": "grey hair, white hair, silver hair, old",
+    "Bangs": "fringe",
+    "Wavy_Hair": "curls, curly, straight hair",
+    "Receding_Hairline": "bald, hair loss, forehead",
+    "Bald": "hair loss",
+    "No_Beard": "shaved, stubble",
+    "Goatee": "chin",
+    "Mustache": "moustache",
+    "Heavy_Makeup": "make-up, cosmetics, mascara",
+    "Wearing_Lipstick": "mouth",
+    "Rosy_Cheeks": "blush, red",
+    "Pale_Skin": "white, tan, complexion",
+}
 WHAT_TEXTURE_IS = """
 <p class="small">Texture 0 is the network’s own picture; 1 keeps all of the photograph’s, and ghosts
 of what an edit takes away. The edge is where an edited face meets the photograph.</p>
 """
-WHAT_IS_SAVED = """
+WHAT_THEY_DO = """
+<p class="small">Apply makes the edited face the new original, and Undo does not bring back the old
+one. Refine searches for some seconds for a z that draws a face more like the photograph’s.</p>
 <p class="small">A saved photograph keeps its size, up to 16 million pixels, its format and
 colour profile. Place, camera and time are left out of it, and a mark is put in that it was
 edited.</p>

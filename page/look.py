@@ -34,6 +34,7 @@ def theme() -> gr.themes.Base:
         border_color_primary_dark="#33302d",
         input_background_fill="transparent",
         input_background_fill_dark="transparent",
+        error_text_color_dark="#fca5a5",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_700",

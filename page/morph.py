@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import torch
 
-from page.sets import face_set, open_set, without
+from page.sets import FullSet, face_set, open_set, with_one, without
 from page.visitors import FORGET, PRIVATE, SIZE, Faces, Updates, new_file, opened, remember, turn
 from page.widgets import html, jpeg, live, message, pictures, thumbnails
 from vaegan import images, latents, morph, video
@@ -75,7 +75,7 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
                           elem_id="slider-t", interactive=True)  # fmt: skip
             strip = pictures()
             said = message()
-            html('<figure id="film" hidden></figure>')
+            film_box = html('<figure id="film" hidden></figure>', HIDE)
     made = gr.File(visible=False)
     chain = gr.State(Chain(), time_to_live=FORGET)
 
@@ -86,9 +86,13 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
             with turn:
                 z = at(state, torch.linspace(0, 1, STEPS))
                 steps = [images.to_pil(x) for x in editor.decode(z)]
+        key = remember(state)
         return {
             chain: state,
-            stage: remember(state),
+            stage: key,
+            film_box: key,
+            said: "",
+            ends.note: "",
             ends.shown: thumbnails("Face", state.faces),
             ends.clear: gr.Button(visible=bool(state.faces)),
             strip: thumbnails("Step", steps),
@@ -100,24 +104,30 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
             return gr.skip()
         room = MOST - len(state.faces)
         found, problems = open_set(editor, paths, lambda face: morph.scaled(face, KEPT), room)
-        note = {ends.files: None, ends.note: "\n".join(problems)}
-        return {**note, **show(replace(state, faces=state.faces + found))}
+        state = replace(state, faces=state.faces + found)
+        return {**show(state), ends.files: None, ends.note: "\n".join(problems)}
 
     def receive(state: Chain, face: Face) -> Updates:
-        """A face that another tab sends: the last of the chain."""
-        kept = state.faces[: MOST - 1]
-        return show(replace(state, faces=(*kept, morph.scaled(face, KEPT))))
+        """A face that another tab sends: the last of the chain.
+
+        Raises:
+            FullSet: there are as many as there may be.
+        """
+        return show(replace(state, faces=with_one(state.faces, morph.scaled(face, KEPT), MOST)))
 
     def add_random(state: Chain) -> Updates:
         with turn:
             face = editor.face_of(editor.draw(1, truncation=1.0))
-        return receive(state, face)
+        try:
+            return receive(state, face)
+        except FullSet as error:
+            return {ends.note: str(error)}
 
     def take_out(state: Chain, event: gr.EventData) -> Updates:
         return show(replace(state, faces=without(state.faces, event.index)))
 
     def empty(state: Chain) -> Updates:
-        return {ends.note: "", **show(replace(state, faces=()))}
+        return show(replace(state, faces=()))
 
     def turn_to(way: str, state: Chain) -> Updates:
         return show(replace(state, spherical=WAYS[way]))
@@ -135,12 +145,11 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
     def jump(event: gr.EventData) -> float:
         return event.index / (STEPS - 1)
 
-    showing = [chain, stage, ends.shown, ends.clear, strip, make]
-    changing = [*showing, ends.files, ends.note]
+    showing = [chain, stage, film_box, said, ends.note, ends.shown, ends.clear, strip, make]
     opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
-    ends.files.upload(add, [ends.files, chain], changing, **opening)
+    ends.files.upload(add, [ends.files, chain], [ends.files, *showing], **opening)
     ends.shown.click(take_out, chain, showing, **SAME)
-    ends.clear.click(empty, chain, changing, **SAME)
+    ends.clear.click(empty, chain, showing, **SAME)
     another.click(add_random, chain, showing, **opening)
     way.input(turn_to, [way, chain], showing, **SAME)
     strip.click(jump, None, t, **SAME)
@@ -178,6 +187,9 @@ def write_film(
 HOW = """
 <p class="how">Two faces or more turn into one another, in the order in which they stand. Click on
 one to take it out.</p>
+"""
+HIDE = """
+watch("value", () => { element.querySelector("#film").hidden = true; });  // it was of other faces
 """
 PLAY = """
 (file) => {

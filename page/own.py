@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from page.sets import face_set, open_set, without
+from page.sets import face_set, open_set, with_one, without
 from page.visitors import (
     FORGET,
     PRIVATE,
@@ -34,6 +34,7 @@ from page.widgets import (
     message,
     pictures,
     thumbnails,
+    upload_message,
     uploader,
 )
 from vaegan import custom
@@ -46,6 +47,7 @@ from vaegan.images import BadImage
 
 SLOTS = 4  # sliders of one's own at a time
 LARGEST = 100  # faces in a set; more say little that is new
+FULL = f"There are {SLOTS} sliders already: download one if you want it later, then remove it."
 FIRST = 1.5  # where a new slider stands, so that it shows at once what it does
 SETS = ("With it", "Without it")
 USED, UNUSED = ["slot"], ["slot", "unused"]
@@ -104,7 +106,7 @@ def own_tab(
             with gr.Row(elem_id="try-on"):
                 sample = pictures(thumbnails("Example", samples))
                 photo = uploader("A photograph to try it on", show_label=False)
-            note = message()
+            note = upload_message()
     saved = gr.File(visible=False)
     start = Sitting.at((samples[0],)).small
     work = gr.State(Workshop(face=start), time_to_live=FORGET)
@@ -132,9 +134,13 @@ def own_tab(
         }
 
     def receive(which: int, state: Workshop, face: Face) -> Updates:
-        """A face that another tab sends."""
-        kept = state.sets[which][: LARGEST - 1]
-        return show_set(which, state.with_set(which, (*kept, small(face))))
+        """A face that another tab sends.
+
+        Raises:
+            FullSet: there are as many as there may be.
+        """
+        faces = with_one(state.sets[which], small(face), LARGEST)
+        return show_set(which, state.with_set(which, faces))
 
     def taking_out(which: int) -> Callable[[Workshop, gr.EventData], Updates]:
         def take_out(state: Workshop, event: gr.EventData) -> Updates:
@@ -157,11 +163,13 @@ def own_tab(
         return updates
 
     def put(state: Workshop, own: OwnAttribute, said: str, positions: list[float]) -> Updates:
-        """The newest stands on top; the oldest falls out."""
-        state = replace(state, own=(own, *state.own)[:SLOTS])
+        """The newest stands on top."""
+        state = replace(state, own=(own, *state.own))
         return {verdict: said, **show_sliders(state, [FIRST, *positions])}
 
     def learn(name: str, state: Workshop, *positions: float) -> Updates:
+        if len(state.own) >= SLOTS:
+            return {verdict: FULL}
         try:
             with turn:
                 title = (name or "").strip() or "My slider"
@@ -173,6 +181,8 @@ def own_tab(
     def load(path: str | None, state: Workshop, *positions: float) -> Updates:
         if path is None:
             return gr.skip()
+        if len(state.own) >= SLOTS:
+            return {file: None, verdict: FULL}
         try:
             own = editor.load_attribute(path)
         except VectorError as error:
@@ -217,7 +227,8 @@ def own_tab(
         end.clear.click(partial(empty, which), work, changed, **SAME)
     make.click(learn, [name, work, *sliders], showing, **opening)
     file.upload(load, [file, work, *sliders], [file, *showing], **opening)
-    photo.change(try_photo, [photo, work], [work, stage, note, photo], preprocess=False, **opening)
+    photo.upload(try_photo, [photo, work], [work, stage, note, photo], preprocess=False,
+                 trigger_mode="multiple", **opening)  # fmt: skip
     sample.click(try_sample, work, [work, stage, note, photo], **opening)
     for slot, (row, _) in enumerate(slots):
         download, discard = (child for child in row.children if isinstance(child, gr.Button))

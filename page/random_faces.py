@@ -11,6 +11,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
+from page.sets import FullSet
 from page.visitors import FORGET, PRIVATE, Faces, Updates, turn
 from page.widgets import heading, html, message, pictures, thumbnails
 from vaegan import images, latents
@@ -26,11 +27,11 @@ Other = tuple[gr.State, list[Any], Callable[..., Updates]]  # what another tab t
 def random_tab(
     editor: Editor,
     tabs: gr.Tabs,
-    edit_tab: tuple[list[Any], Callable[[Faces], Updates], dict[str, Any]],
+    edit_tab: tuple[Callable[..., None], Callable[[Faces], Updates]],
     morph: Other,
     own: Other,
 ) -> None:
-    outputs, show, opening = edit_tab
+    opens, show = edit_tab
     first = editor.draw(8, truncation=1.0, seed=0)
     with gr.Row(elem_id="random"):
         with gr.Column(elem_id="draw", min_width=0):
@@ -104,7 +105,7 @@ def random_tab(
         with turn:
             return editor.face_of(z[index : index + 1])
 
-    def send_to_edit(z: Tensor, index: int) -> Updates:
+    def send_to_edit(_: gr.EventData, z: Tensor, index: int) -> Updates:
         if (one := face(z, index)) is None:
             return gr.skip()
         return {tabs: gr.Tabs(selected="edit"), **show((one,))}
@@ -112,12 +113,18 @@ def random_tab(
     def send_to_morph(z: Tensor, index: int, state: Any) -> Updates:
         if (one := face(z, index)) is None:
             return gr.skip()
-        return {sent: "It is the last face of the morph now.", **morph[2](state, one)}
+        try:
+            return {sent: "It is the last face of the morph now.", **morph[2](state, one)}
+        except FullSet as error:
+            return {sent: str(error)}
 
     def send_to_set(which: int, z: Tensor, index: int, state: Any) -> Updates:
         if (one := face(z, index)) is None:
             return gr.skip()
-        return {sent: "It is in the set of “Your own” now.", **own[2](which, state, one)}
+        try:
+            return {sent: "It is in the set of “Your own” now.", **own[2](which, state, one)}
+        except FullSet as error:
+            return {sent: str(error)}
 
     laid = [latent, drawn, sent, *buttons]
     source_of = [count, truncation, source]
@@ -129,7 +136,7 @@ def random_tab(
         pick, None, [chosen, sent, *buttons], queue=False, trigger_mode="multiple",
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
-    edit.click(send_to_edit, [latent, chosen], [tabs, *outputs], **opening)
+    opens(edit.click, send_to_edit, [latent, chosen], (tabs,))
     to_morph.click(send_to_morph, [latent, chosen, morph[0]], [sent, *morph[1]], **PRIVATE)
     for which, button in enumerate((to_with, to_without)):
         button.click(

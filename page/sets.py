@@ -16,6 +16,10 @@ from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
 
 
+class FullSet(ValueError):
+    """A set that takes no more, said in one sentence."""
+
+
 @dataclass(frozen=True, eq=False)
 class Set:
     """The widgets of a set of faces."""
@@ -51,6 +55,16 @@ def open_set(
     if len(paths) > room:
         problems.append(f"{len(paths) - room} more were left out: the set is full.")
     return tuple(faces), problems
+
+
+def with_one(faces: Faces, face: Face, most: int) -> Faces:
+    """
+    Raises:
+        FullSet: there are `most` already.
+    """
+    if len(faces) >= most:
+        raise FullSet(f"There are {most} faces already: take one out first.")
+    return (*faces, face)
 
 
 def without(faces: Faces, index: int) -> Faces:

@@ -20,7 +20,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from vaegan import images
-from vaegan.editor import Editor
+from vaegan.editor import MOST_FACES, Editor
 from vaegan.face import Face, thumbnail
 from vaegan.settings import Settings
 from vaegan.view import FaceView, PhotoView, View
@@ -32,6 +32,7 @@ FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
 
 MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB
 SHRUNK = "The photograph was shrunk to 16 million pixels."
+MANY = f"Only the {MOST_FACES} largest faces of this photograph can be edited."
 FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
 
 # Live pictures skip Gradio's queue, for its delay, so nothing else bounds how many are drawn at a
@@ -144,8 +145,12 @@ def open_faces(editor: Editor, path: str) -> Faces:
     """
     with detecting, turn:
         photo, said = open_photo(path)
-        faces = editor.open_all(photo)
-        return tuple(replace(face, warning=f"{said} {face.warning}".strip()) for face in faces)
+        faces = editor.open_all(photo, MOST_FACES + 1)
+        if len(faces) > MOST_FACES:
+            said = f"{said} {MANY}"
+        return tuple(
+            replace(face, warning=f"{said} {face.warning}".strip()) for face in faces[:MOST_FACES]
+        )
 
 
 def examples(editor: Editor) -> list[Face]:

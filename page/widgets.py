@@ -48,14 +48,19 @@ def live(
     return html(figure, script("live"), elem_id, ["picture", "live"], server_functions=[draw])
 
 
-def tools() -> gr.HTML:
-    """Undo, redo, reset and compare, for the live picture and the sliders of the same tab."""
-    return html(TOOLS, script("tools"), "tools")
+def tools(start: dict[str, float]) -> gr.HTML:
+    """Undo, redo, reset and compare, for the live picture and the sliders of the same tab.
+
+    start: {slider: where it stands at first}, those that do not begin at 0. The listener of `input`
+    is called when sliders rest elsewhere than before, while a filmstrip is shown.
+    """
+    return html(TOOLS, script("tools"), "tools", value=start)
 
 
-def search(hints: dict[str, str]) -> gr.HTML:
-    """A field that finds sliders by their names; hints: {attribute: what hovering tells of it}."""
-    return html(SEARCH, script("search"), "search", value=hints)
+def search(known: dict[str, dict[str, str]]) -> gr.HTML:
+    """A field that finds sliders; known: {attribute: {"hint": what hovering tells of it, "words":
+    what else it is called, with commas between}}."""
+    return html(SEARCH, script("search"), "search", value=known)
 
 
 def framer() -> gr.HTML:
@@ -89,6 +94,11 @@ def heading(text: str) -> gr.HTML:
 def message(elem_id: str | None = None) -> gr.HTML:
     """One sentence, shown as text and read out."""
     return html('<p role="status"></p>', MESSAGE, elem_id, "message")
+
+
+def upload_message() -> gr.HTML:
+    """A `message` that also says why a camera or a clipboard gives no picture."""
+    return html('<p role="status"></p>', MESSAGE + DENIED, None, "message")
 
 
 def html(
@@ -198,7 +208,21 @@ DEEDS = """
 {{/each}}
 """
 MESSAGE = """
-watch("value", () => { element.querySelector("p").textContent = props.value; });
+const say = () => { element.querySelector("p").textContent = props.value; };
+watch("value", say);
+"""
+DENIED = """
+const REASONS = {
+    NotFoundError: "No camera was found.",
+    NotAllowedError: "The browser does not let this page use the camera or the clipboard.",
+};
+window.addEventListener("unhandledrejection", (event) => {
+    const said = REASONS[event.reason?.name];
+    if (!said || !element.closest(".tabitem").checkVisibility()) return;
+    event.preventDefault();
+    props.value = said;
+    say();
+});
 """
 SHOW = """
 const image = element.querySelector("img");

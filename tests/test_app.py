@@ -6,14 +6,11 @@ import dataclasses
 import gc
 import io
 import json
-import os
 import threading
-import time
 import urllib.error
 import urllib.request
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,9 +23,10 @@ from vaegan import BadImage, Editor, FaceNotFound, ModelNotFound, Settings, attr
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
-from page import build, disk, look, models, visitors  # noqa: E402
+from page import build, look, models, visitors  # noqa: E402
 from page.edit import framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
+from page.sets import FullSet, with_one  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +226,27 @@ def test_a_crowd_waits_its_turn(page, editor, astronaut, monkeypatch):
     assert len(frames) == 1
 
 
+def test_faces_beyond_the_most_are_not_left_out_in_silence(
+    editor, astronaut, tmp_path, monkeypatch
+):
+    pair = Image.new("RGB", (1024, 512))
+    pair.paste(astronaut, (0, 0))
+    pair.paste(astronaut, (512, 0))
+    pair.save(tmp_path / "pair.png")
+    found = visitors.open_faces(editor, str(tmp_path / "pair.png"))
+    assert [face.warning for face in found] == ["", ""]
+    monkeypatch.setattr(visitors, "MOST_FACES", 1)
+    (face,) = visitors.open_faces(editor, str(tmp_path / "pair.png"))
+    assert face.warning == visitors.MANY
+
+
+def test_a_full_set_takes_no_more(editor):
+    a, b = (editor.face_of(z[None]) for z in editor.draw(2, seed=0))
+    assert with_one((a,), b, 2) == (a, b)
+    with pytest.raises(FullSet, match="There are 2 faces already"):
+        with_one((a, b), a, 2)
+
+
 def test_a_large_photograph_is_kept_smaller(editor, astronaut, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     astronaut.save(path)
@@ -317,39 +336,6 @@ def test_only_a_square_in_the_photograph_is_a_frame():
         assert framed(box, photo) is None, box
 
 
-def test_old_files_are_swept_away_and_young_ones_stay(tmp_path):
-    old, young = tmp_path / "a" / "old.png", tmp_path / "b" / "young.png"
-    for file in (old, young):
-        file.parent.mkdir()
-        file.touch()
-    (tmp_path / "c").mkdir()
-    for path in (old, old.parent, tmp_path / "c", tmp_path):
-        os.utime(path, (0, 0))
-    disk.sweep(tmp_path)
-    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a", "b", "young.png"]
-    os.utime(old.parent, (0, 0))  # emptying it made it young
-    disk.sweep(tmp_path)
-    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["b", "young.png"]
-
-
-def test_a_server_sweeps_what_a_killed_one_left(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    left = tmp_path / f"{disk.PREFIX}killed" / "photograph.png"
-    other = tmp_path / "another program's" / "file"
-    for file in (left, other):
-        file.parent.mkdir()
-        file.touch()
-        os.utime(file, (0, 0))
-    disk.begin()
-    own = Path(os.environ["GRADIO_TEMP_DIR"])
-    assert own.parent == tmp_path and own.name.startswith(disk.PREFIX)
-    assert os.name == "nt" or own.stat().st_mode & 0o777 == 0o700
-    deadline = time.monotonic() + 10
-    while left.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not left.exists() and other.exists()
-
-
 def test_models_of_one_name_can_be_told_apart():
     editors = [SimpleNamespace(name=name) for name in ("a/x", "runs/x/model", "y", "b/x@v2")]
     assert models.titles(editors) == ["x", "x 2", "y", "x@v2"]
@@ -360,20 +346,17 @@ def test_a_slider_tells_what_it_was_measured_to_do():
     from page.edit_layout import hint
     from vaegan.editor import Attribute
 
-    measured = {"judged": True, "effect": 0.93, "leakage": 0.06, "moves": {"Heavy_Makeup": 0.2}}
-    smile = Attribute("Smiling", "Smiling", "Expression", measured=measured)
-    assert hint(smile) == (
-        "At 2 it shows on 93% of faces and turns over 6% of what else there is, "
-        "most often Makeup (20%)."
+    def told(**measured: object) -> str:
+        return hint(Attribute("Smiling", "Smiling", "Expression", measured=measured))
+
+    moves = {"Heavy_Makeup": 0.2, "Blurry": 0.19, "Bald": 0.15}  # Blurry has no slider
+    also = "It also changes: Makeup (20 of 100), Bald (15 of 100)."
+    above = {"judged": True, "effect": 0.93}
+    assert told(**above, moves=moves) == f"At +2, 93 of 100 faces show it. {also}"
+    assert told(**above, moves={"Blurry": 1}, below={"effect": 0.8}) == (
+        "At +2, 93 of 100 faces show it; at −2, it is gone from 80 of 100 that had it."
     )
-    below = {"judged": True, "effect": 0.8, "leakage": 0.04, "moves": {}}
-    both = Attribute("Smiling", "Smiling", "Expression", measured={**measured, "below": below})
-    gone = " At −2 it is gone from 80% of faces that had it and turns over 4%."
-    assert hint(both) == hint(smile) + gone
-    unread = {**measured, "judged": False, "moves": {}, "below": below | {"judged": False}}
-    assert hint(Attribute("Young", "Young", "Age", measured=unread)) == (
-        "At 2 it turns over 6% of what else there is. At −2 it turns over 4%."
-    )
+    assert told(judged=False, effect=0.93, moves=moves, below={"effect": 0.8}) == also
 
 
 def test_whatever_opens_a_face_stops_a_refinement(page):

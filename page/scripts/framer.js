@@ -23,6 +23,7 @@ const show = () => {
     side = Math.min(width, height) / 2;
     [left, top] = [(width - side) / 2, (height - side) / 3];
     draw();
+    element.scrollIntoView({ block: "nearest", behavior: "smooth" });
 };
 watch("value", show);
 show();  // it may come to the page with its first photograph

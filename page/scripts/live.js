@@ -51,6 +51,14 @@ for (const hold of scope.querySelectorAll("#hold"))
     new MutationObserver(look).observe(hold, { subtree: true, attributeFilter: ["class"] });
 watch("value", look);
 
+// A typed number becomes what its slider made of it once the field is left: 7 is 3.
+scope.addEventListener("change", ({ target }) => {
+    const slider = target.matches("[type=number]") && target.closest("[id^=slider-]");
+    if (!slider) return;
+    target.value = slider.querySelector("[type=range]").value;
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
 // Press and hold: the face as it was.
 const original = () => props.value?.before?.[chosen("#view")] ?? props.value?.before?.Face;
 image.addEventListener("pointerdown", () => { if (original()) image.src = original(); });

@@ -1,5 +1,5 @@
-// Hides the sliders whose names, and whose group's name, do not hold what was typed, and opens the
-// groups of the others.
+// Hides the sliders whose names, and whose group's name, do not hold what was typed, nor have
+// another word that begins so, and opens the groups of the others.
 const field = element.querySelector("input");
 const rail = element.closest("#rail");
 const scope = element.closest(".tabitem");
@@ -11,7 +11,7 @@ const folded = () => [...rail.querySelectorAll(".group, .holding")].slice(1)
 const arrived = new MutationObserver(() => {
     if (!scope.querySelector("#hold input") || !scope.querySelector("#slider-softness")) return;
     arrived.disconnect();
-    for (const [name, hint] of Object.entries(props.value)) {
+    for (const [name, { hint }] of Object.entries(props.value)) {
         const slider = rail.querySelector(`#slider-${name}`);
         slider.title = hint;
         slider.querySelector("[type=range]").ariaDescription = hint;
@@ -31,7 +31,9 @@ field.addEventListener("input", (event) => {
         let found = false;
         for (const slider of group.querySelectorAll("[id^=slider-]")) {
             const named = slider.querySelector("label, .head span")?.textContent.toLowerCase();
-            slider.hidden = !whole && !named?.includes(wanted);
+            const words = props.value[slider.id.slice(7)].words.split(", ");
+            slider.hidden = !whole && !named?.includes(wanted)
+                && !words.some((word) => word.startsWith(wanted));
             found ||= !slider.hidden;
         }
         group.hidden = !found;

@@ -1,5 +1,6 @@
 // Undo, redo, reset, compare: what a person does to the sliders as a whole.
 //
+// Its value is where the sliders stand at first that do not begin at 0.
 // The sliders are moved as a hand would move them, so that Gradio and the live picture notice.
 const scope = element.closest(".tabitem");
 const stage = scope.querySelector(".block.live");
@@ -21,6 +22,11 @@ const start = () => {  // as the server set them: they may have been moved befor
         hold: ticks().map((tick) => tick.name).filter((name) => hold.includes(name)),
     });
 };
+const plain = () => JSON.stringify({
+    sliders: Object.fromEntries(
+        sliders().map(({ id }) => [id, props.value[id.slice(7)] ?? 0])),
+    hold: [],
+});
 const setValue = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
 const move = (text) => {
     const wanted = JSON.parse(text);
@@ -35,11 +41,12 @@ const move = (text) => {
         if (tick.checked !== wanted.hold.includes(tick.name)) tick.click();
 };
 
-let past = [], future = [], now = null, face = null, timer = 0;
+let past = [], future = [], now = null, face = null, drawn = null, timer = 0;
 const show = () => {
     undo.disabled = past.length === 0;
     redo.disabled = future.length === 0;
-    reset.disabled = compare.disabled = !face;
+    reset.disabled = !face || now === plain();
+    compare.disabled = !face;
 };
 const settle = () => {
     clearTimeout(timer);
@@ -51,6 +58,8 @@ const settle = () => {
         future = [];
         now = here;
     }
+    if (here !== drawn && scope.querySelector("#more .pictures button")) trigger("input");
+    drawn = here;
     show();
 };
 const later = () => { clearTimeout(timer); timer = setTimeout(settle, REST); };
@@ -66,18 +75,18 @@ undo.addEventListener("click", () => step(() => past, () => future));
 redo.addEventListener("click", () => step(() => future, () => past));
 reset.addEventListener("click", () => {
     settle();
-    const { sliders: places } = JSON.parse(now);
-    for (const id in places) if (scope.querySelector(`#rail #${CSS.escape(id)}`)) places[id] = 0;
-    move(JSON.stringify({ sliders: places, hold: [] }));
+    move(plain());
     settle();
 });
 compare.addEventListener("click", () => {
     compare.ariaPressed = String(stage.classList.toggle("compared"));
     stage.dispatchEvent(new Event("compare"));
 });
-scope.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), textarea");
-    if (typing || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+document.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z") return;
+    const typing = event.target.matches(
+        "textarea, input:not([type=range]):not([type=checkbox]):not([type=radio])");
+    if (typing || !scope.checkVisibility()) return;
     event.preventDefault();
     (event.shiftKey ? redo : undo).click();
 });

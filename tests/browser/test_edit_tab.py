@@ -59,12 +59,14 @@ def test_an_edit_of_one_face_stays_while_the_next_is_edited(page, pair, tmp_path
 def test_undo_redo_and_resets(page):
     unedited = upload(page, ASTRONAUT)
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    expect(page.get_by_role("button", name="Reset all")).to_be_disabled()
     slider(page).fill("2")
     smiling = changed(page, unedited)
     slider(page, "High_Cheekbones").fill("-2")
     both = changed(page, smiling)
     click(page, "Undo")
     assert changed(page, both) == smiling
+    page.locator("#stage img").click()  # nothing has the focus
     page.keyboard.press("Control+z")
     assert changed(page, smiling) == unedited
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
@@ -74,9 +76,15 @@ def test_undo_redo_and_resets(page):
     page.locator("#slider-Smiling .reset-button").click()  # one alone
     alone = changed(page, both)
     assert (value(page), value(page, "High_Cheekbones")) == (0, -2)
+    page.get_by_role("button", name="More").click()
+    slider(page, "detail").fill("0.2")
+    changed(page, alone)
     click(page, "Reset all")
-    assert changed(page, alone) == unedited
+    assert settled(page) == unedited and value(page, "detail") == 0.7
+    expect(page.get_by_role("button", name="Reset all")).to_be_disabled()
     click(page, "Undo")  # even that
+    assert value(page, "detail") == 0.2
+    click(page, "Undo")
     assert changed(page, unedited) == alone
     slider(page).fill("1")  # a new way: what was undone is gone
     changed(page, alone)
@@ -164,6 +172,11 @@ def test_sliders_are_found_by_name(page):
     search.fill("hair")
     expect(slider(page, "Blond_Hair")).to_be_visible()
     expect(slider(page, "Smiling")).to_be_hidden()
+    for word, name in (("grey", "Gray_Hair"), ("Old", "Young"), ("woman", "Male"),
+                       ("moustache", "Mustache"), ("teeth", "Smiling")):  # fmt: skip
+        search.fill(word)
+        expect(slider(page, name)).to_be_visible()
+        expect(slider(page, "Bangs")).to_be_hidden()
     search.fill("nothing like it")
     expect(page.get_by_text("No slider has such a name.")).to_be_visible()
     search.press("Escape")
@@ -181,8 +194,14 @@ def test_a_filmstrip_sets_its_slider(page):
     assert [one.get_attribute("title") for one in strip.all()] == [str(n) for n in range(-3, 4)]
     assert len({one.get_attribute("src") for one in strip.locator("img").all()}) == 7
     strip.nth(5).click()
-    changed(page, unedited)
+    edited = changed(page, unedited)
     assert value(page) == 2
+    first = source(page, "#more .pictures button:first-child img")
+    slider(page, "High_Cheekbones").fill("-2")  # it is drawn anew with what else is set
+    assert changed(page, first, "#more .pictures button:first-child img")
+    slider(page, "High_Cheekbones").fill("0")
+    expect(strip.first.locator("img")).to_have_attribute("src", first)
+    assert settled(page) == edited
 
 
 @pytest.mark.slow
@@ -217,13 +236,66 @@ def test_refining_and_stopping(page):
     refined = source(page, "#reconstruction img")
     assert distance(refined, photograph) < distance(drawn, photograph)
     assert distance(refined, photograph) <= distance(first, photograph)
+    beside = page.get_by_role("button", name="Save settings")
+    place = beside.bounding_box()
     click(page, "Refine the likeness")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    assert beside.bounding_box() == place
     click(page, "Stop")
     expect(page.get_by_role("button", name="Refine the likeness")).to_be_visible()
     expect(bar).to_be_hidden()
     before = settled(page)
     slider(page).fill("2")
     changed(page, before)
+
+
+def test_what_was_chosen_last_stays(page, pair):
+    """A photograph while another is being opened, and an example meanwhile."""
+    field = page.locator("input[type=file]").first
+    example = page.locator("#source .pictures button").nth(1)
+    single = upload(page, ASTRONAUT)
+    example.click()
+    drawn = changed(page, single)
+    for before, last, wanted in ((drawn, lambda: field.set_input_files(ASTRONAUT), single),
+                                 (single, example.click, drawn)):  # fmt: skip
+        with page.expect_request("**/queue/join*"):
+            field.set_input_files(pair)
+        last()
+        assert changed(page, before) == wanted
+        expect(page.get_by_text("Faces in this photograph")).to_be_hidden()
+
+
+def test_a_bad_file_leaves_no_frame_of_another_picture(page, tmp_path):
+    still = page.get_by_text("The face on the page is still the one from before.")
+    framer = page.locator("#framer .photo")
+    field = page.locator("input[type=file]").first
+    plain, empty = tmp_path / "plain.png", tmp_path / "empty.png"
+    Image.new("RGB", (300, 200), "gray").save(plain)
+    empty.touch()
+    field.set_input_files(plain)
+    expect(framer).to_be_visible()
+    expect(still).to_be_hidden()
+    opened = upload(page, ASTRONAUT)
+    expect(framer).to_be_hidden()
+    click(page, "Frame another face by hand")
+    expect(framer).to_have_css("aspect-ratio", "512 / 512")
+    field.set_input_files(plain)
+    expect(framer).to_have_css("aspect-ratio", "300 / 200")
+    expect(page.get_by_role("application")).to_be_in_viewport()
+    expect(still).to_be_visible()
+    field.set_input_files(empty)
+    expect(page.get_by_text("The file is empty.")).to_be_visible()
+    expect(still).to_be_visible()
+    expect(framer).to_be_hidden()
+    assert settled(page) == opened
+
+
+def test_without_a_camera_or_a_clipboard_it_says_so(page):
+    page.get_by_role("button", name="Capture from camera").first.click()
+    page.get_by_text("Click to Access Webcam").first.click()
+    expect(page.get_by_text("No camera was found.")).to_be_visible()
+    page.get_by_role("button", name="Paste from clipboard").first.click()
+    expect(page.get_by_text("does not let this page use the camera")).to_be_visible()
 
 
 def test_a_face_that_is_not_found_is_framed_by_hand(page, tmp_path):

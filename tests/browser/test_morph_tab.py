@@ -69,6 +69,8 @@ def test_mp4_and_gif_play(morph, tmp_path):
     download.value.save_as(tmp_path / "morph.gif")
     kept = Image.open(tmp_path / "morph.gif")
     assert kept.size == (256, 256) and kept.n_frames == 60
+    page.get_by_role("button", name="Face 2").click()  # the film was of both
+    expect(page.locator("#film")).to_be_hidden()
 
 
 @pytest.mark.slow
@@ -96,6 +98,28 @@ def test_a_chain_of_faces(morph, tmp_path):
     page.get_by_role("button", name="Face 1").click()
     expect(steps).to_have_count(0)
     expect(page.get_by_role("button", name="Make the film")).to_be_disabled()
+
+
+def test_a_full_morph_says_so_until_a_face_is_taken_out(page):
+    page.get_by_role("tab", name="Morph").click()
+    faces = page.locator("#chain .pictures button")
+    add = page.get_by_role("button", name="Add a random face")
+    for count in range(1, 9):
+        add.click()
+        expect(faces).to_have_count(count)
+    last = source(page, "#chain .pictures button:last-child img")
+    full = page.get_by_text("There are 8 faces already: take one out first.")
+    add.click()
+    expect(full).to_be_visible()
+    assert source(page, "#chain .pictures button:last-child img") == last
+    page.get_by_role("tab", name="Random faces").click()
+    page.locator("#drawn .pictures button").first.click()
+    page.get_by_role("button", name="Add to the morph").click()
+    expect(page.locator("#sent")).to_contain_text("There are 8 faces already")
+    page.get_by_role("tab", name="Morph").click()
+    page.get_by_role("button", name="Face 8").click()
+    expect(faces).to_have_count(7)
+    expect(full).to_be_hidden()
 
 
 @pytest.mark.slow

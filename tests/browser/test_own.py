@@ -84,6 +84,13 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     make.click()
     expect(slider(page, "own1")).to_have_value("-2")
     expect(slider(page, "own0")).to_have_value("1.5")
+    # A fifth does not push the first one out.
+    for count in (3, 4):
+        give(page, 2, [kept])
+        expect(page.locator(".slot:not(.unused)")).to_have_count(count)
+    give(page, 2, [kept])
+    expect(page.get_by_text("There are 4 sliders already")).to_be_visible()
+    expect(slider(page, "own3")).to_have_value("-2")
 
 
 @pytest.mark.slow

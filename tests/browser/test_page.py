@@ -96,6 +96,7 @@ def drag(page: Page, positions: tuple[float, ...], name: str = "Smiling") -> lis
 
 
 def test_a_drag_through_ten_positions_shows_ten_pictures(page):
+    expect(slider(page)).to_be_disabled()  # there is nothing to be changed
     unedited = upload(page, ASTRONAUT)
     seen = drag(page, POSITIONS)
     assert len({unedited, *seen}) == 11
@@ -122,9 +123,16 @@ def test_whatever_moves_a_slider_does_the_same(page):
     assert changed(page, wanted) != unedited
     page.locator("#slider-Smiling input[type=number]").fill("2")
     expect(page.locator("#stage img")).to_have_attribute("src", wanted)
-    page.locator("#slider-Smiling input[type=number]").fill("99")
+    number = page.locator("#slider-Smiling input[type=number]")
+    number.fill("-1.55")
+    changed(page, wanted)
+    number.press("Tab")
+    expect(number).to_have_value(slider(page).input_value())
+    number.fill("99")
     typed = changed(page, wanted)
-    page.locator("#slider-Smiling input[type=number]").blur()
+    number.press("Enter")
+    expect(number).to_have_value("3")
+    number.blur()
     slider(page).fill("3")
     assert settled(page) == typed
 
@@ -345,6 +353,17 @@ def test_examples_open(page):
     settled(page)
 
 
+def test_the_controls_are_as_wide_as_the_picture(page):
+    for width, height in ((1024, 768), (1280, 720), (1920, 1080), (2560, 1440)):
+        page.set_viewport_size({"width": width, "height": height})
+        picture, controls = (page.locator(f"#{part}").bounding_box()
+                             for part in ("stage figure", "controls"))  # fmt: skip
+        assert (controls["x"], controls["width"]) == (picture["x"], picture["width"]), width
+        saves = [page.get_by_role("button", name=f"Save {what}").bounding_box()["y"]
+                 for what in ("face", "photograph")]  # fmt: skip
+        assert saves[0] == saves[1]
+
+
 @pytest.mark.parametrize("width", [390, 820, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_layout(visit: Callable[..., Page], width: int, scheme: str):
@@ -352,6 +371,7 @@ def test_layout(visit: Callable[..., Page], width: int, scheme: str):
     page.locator("#source .pictures button").first.click()
     expect(page.locator("#stage img")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert slider(page).bounding_box()["width"] > (250 if width == 390 else 130)
     # While "Smiling" is in reach, so is the picture that it changes.
     slider(page).scroll_into_view_if_needed()
     expect(slider(page)).to_be_in_viewport()
