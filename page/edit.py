@@ -36,6 +36,7 @@ from vaegan.editor import MOST_FACES, Editor, FaceNotFound
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
 from vaegan.settings import Settings, SettingsError
+from vaegan.view import plain
 
 STRIP = 7  # pictures of a filmstrip
 TOLD = 4  # steps of a refinement between two reports
@@ -105,7 +106,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
         many = len(state.faces) > 1
         with turn:
             before = {name: jpeg(unedited(editor, view)) for name, view in state.views.items()}
-            decoded = jpeg(editor.show(state.face, state.face.reconstruction, None, SIZE))
+            decoded = jpeg(plain(state.face.reconstruction, SIZE))
         return {
             sitting: state,
             **unframe(),

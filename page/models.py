@@ -26,6 +26,7 @@ from vaegan.editor import Editor, FaceNotFound
 from vaegan.files import FileError
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
+from vaegan.view import plain
 
 KINDS = {"autoencoder": "AutoEncoder", "vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN"}
 LOADED = 4  # models that visitors asked for and that are kept, the newest
@@ -160,7 +161,7 @@ def compare(editors: Sequence[Editor]) -> None:
         for editor, name in zip(editors, titles(editors), strict=True):
             with turn:
                 seen = editor.adopt(face)
-                picture = jpeg(editor.show(seen, seen.reconstruction, None, SIZE))
+                picture = jpeg(plain(seen.reconstruction, SIZE))
             how = KINDS[editor.config.model]
             if editor.encoder is None:
                 how += ": it has no encoder, so its z was found by optimisation"

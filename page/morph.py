@@ -15,6 +15,7 @@ from page.widgets import html, jpeg, live, message, pictures, thumbnails
 from vaegan import images, latents, morph, video
 from vaegan.editor import Editor
 from vaegan.face import Face
+from vaegan.view import plain
 
 STEPS = 9  # pictures in the strip
 MOST = 8  # faces in a chain
@@ -48,7 +49,7 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
             return ""
         with turn:
             z = at(state, torch.tensor([float(wish["sliders"]["t"])]))
-            return jpeg(editor.show(state.faces[0], editor.decode(z), None, SIZE))
+            return jpeg(plain(editor.decode(z), SIZE))
 
     with gr.Row(elem_id="morph"):
         with gr.Column(elem_id="chain", min_width=0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,12 +11,13 @@ import gradio as gr
 
 from page.sets import face_set, open_set, with_one, without
 from page.visitors import (
+    FACE,
     FORGET,
     PRIVATE,
-    SIZE,
     Faces,
     Sitting,
     Updates,
+    download_edit,
     examples,
     new_file,
     open_faces,
@@ -44,6 +45,7 @@ from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face, thumbnail
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
+from vaegan.settings import Settings
 
 SLOTS = 4  # sliders of one's own at a time
 LARGEST = 100  # faces in a set; more say little that is new
@@ -56,15 +58,28 @@ SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
 
 @dataclass(frozen=True, eq=False)
 class Workshop:
-    """What one visitor is working on: two sets, the sliders made so far, a face to try them on."""
+    """What one visitor is working on: two sets, the sliders made so far, a face to try them on.
+
+    sitting: of that face; None where it is the first example
+    """
 
     sets: tuple[Faces, Faces] = ((), ())
     own: tuple[OwnAttribute, ...] = ()
-    face: Face | None = None
+    sitting: Sitting | None = None
 
     def with_set(self, which: int, faces: Faces) -> Workshop:
         sets = (faces, self.sets[1]) if which == 0 else (self.sets[0], faces)
         return replace(self, sets=sets)
+
+    def settings(self, positions: Iterable[float | None]) -> Settings:
+        """What the sliders say that have an attribute; an emptied field says nothing."""
+        return Settings(
+            {
+                own: min(max(float(position), -LIMIT), LIMIT)
+                for own, position in zip(self.own, positions, strict=False)
+                if position
+            }
+        )
 
 
 def own_tab(
@@ -75,19 +90,15 @@ def own_tab(
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture."""
-        work = opened.get(wish["key"])
-        if work is None or work.face is None:
+        if (state := opened.get(wish["key"])) is None:
             return ""
         positions = (wish["sliders"].get(f"own{slot}") for slot in range(SLOTS))
-        settings = {
-            own: min(max(float(position), -LIMIT), LIMIT)
-            for own, position in zip(work.own, positions, strict=False)
-            if position
-        }
+        view = (state.sitting or first).views[FACE]
         with turn:
-            return jpeg(editor.preview(work.face, settings, 1.0, SIZE))
+            return jpeg(editor.frame(view, state.settings(positions)))
 
     samples = examples(editor)
+    first = Sitting.at((samples[0],))
     with gr.Row(elem_id="own"):
         with gr.Column(elem_id="sets", min_width=0):
             html(HOW)
@@ -100,6 +111,10 @@ def own_tab(
             )  # fmt: skip
         with gr.Column(elem_id="tryout", min_width=0):
             stage = live("own-stage", draw, "Choose a face below.")
+            with gr.Row(elem_id="own-saves", elem_classes="deeds"):
+                save_face = gr.Button("Save face", size="sm")
+                save_photo = gr.Button("Save photograph", size="sm",
+                                       interactive=first.face.photo is not None)  # fmt: skip
             verdict = message("verdict")
             slots = [slot_row(slot) for slot in range(SLOTS)]
             heading("Try it on")
@@ -108,8 +123,7 @@ def own_tab(
                 photo = uploader("A photograph to try it on", show_label=False)
             note = upload_message()
     saved = gr.File(visible=False)
-    start = Sitting.at((samples[0],)).small
-    work = gr.State(Workshop(face=start), time_to_live=FORGET)
+    work = gr.State(Workshop(), time_to_live=FORGET)
 
     def show_set(which: int, state: Workshop) -> Updates:
         faces, title = state.sets[which], SETS[which]
@@ -196,12 +210,22 @@ def own_tab(
         kept = [*positions[:slot], *positions[slot + 1 :], 0.0]
         return {verdict: "", **show_sliders(state, kept)}
 
-    def save(slot: int, state: Workshop) -> str | None:
+    def save_slider(slot: int, state: Workshop) -> str | None:
         return write(state.own[slot]) if slot < len(state.own) else None
 
+    def save(whole: bool, state: Workshop, *positions: float) -> str:
+        sitting = (state.sitting or first).setting(state.settings(positions))
+        return download_edit(editor, sitting, whole)
+
     def try_on(state: Workshop, face: Face) -> Updates:
-        state = replace(state, face=Sitting.at((face,)).small)
-        return {work: state, stage: remember(state), note: face.warning, photo: None}
+        state = replace(state, sitting=Sitting.at((face,)))
+        return {
+            work: state,
+            stage: remember(state),
+            note: face.warning,
+            photo: None,
+            save_photo: gr.Button(interactive=face.photo is not None),
+        }
 
     def try_photo(file: dict[str, Any] | None, state: Workshop) -> Updates:
         if file is None:
@@ -227,12 +251,17 @@ def own_tab(
         end.clear.click(partial(empty, which), work, changed, **SAME)
     make.click(learn, [name, work, *sliders], showing, **opening)
     file.upload(load, [file, work, *sliders], [file, *showing], **opening)
-    photo.upload(try_photo, [photo, work], [work, stage, note, photo], preprocess=False,
+    trying = [work, stage, note, photo, save_photo]
+    photo.upload(try_photo, [photo, work], trying, preprocess=False,
                  trigger_mode="multiple", **opening)  # fmt: skip
-    sample.click(try_sample, work, [work, stage, note, photo], **opening)
+    sample.click(try_sample, work, trying, **opening)
+    for button, whole in ((save_face, False), (save_photo, True)):
+        button.click(partial(save, whole), [work, *sliders], saved, **opening).then(
+            None, saved, None, js=SAVE, **PRIVATE
+        )
     for slot, (row, _) in enumerate(slots):
         download, discard = (child for child in row.children if isinstance(child, gr.Button))
-        download.click(partial(save, slot), work, saved, **PRIVATE).then(
+        download.click(partial(save_slider, slot), work, saved, **PRIVATE).then(
             None, saved, None, js=SAVE, **PRIVATE
         )
         discard.click(partial(remove, slot), [work, *sliders], showing, **SAME)

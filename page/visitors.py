@@ -21,7 +21,7 @@ from PIL import Image
 
 from vaegan import images
 from vaegan.editor import MOST_FACES, Editor
-from vaegan.face import Face, thumbnail
+from vaegan.face import Face
 from vaegan.settings import Settings
 from vaegan.view import FaceView, PhotoView, View
 
@@ -96,11 +96,6 @@ class Sitting:
     @property
     def face(self) -> Face:
         return self.faces[self.index]
-
-    @property
-    def small(self) -> Face:
-        """The face with a crop of the live picture's size."""
-        return replace(self.face, crop=thumbnail(self.face, SIZE))
 
     def setting(self, settings: Settings) -> Sitting:
         """With `settings` for the face being edited."""

@@ -254,5 +254,6 @@ SAVE = """
     link.href = file.url;
     link.download = file.orig_name;
     link.click();
+    window.dispatchEvent(new Event("saved"));
 }
 """

@@ -18,7 +18,16 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from vaegan import BadImage, Editor, FaceNotFound, ModelNotFound, Settings, attributes, checkpoint
+from vaegan import (
+    BadImage,
+    Editor,
+    FaceNotFound,
+    ModelNotFound,
+    Settings,
+    attributes,
+    checkpoint,
+    view,
+)
 
 gr = pytest.importorskip("gradio")
 
@@ -117,7 +126,7 @@ def test_a_frame_is_the_editors_preview(page, editor, astronaut):
     wish = {**visitors.remember(state), "sliders": {"Smiling": 1.5, "detail": 0.9, "softness": 1}}
     frame = decoded(component(page, "stage").draw(wish)).astype(int)
     assert frame.shape == (visitors.SIZE, visitors.SIZE, 3)
-    wanted = editor.preview(state.face, {"Smiling": 1.5}, 0.9, visitors.SIZE)
+    wanted = editor.frame(state.views["Face"], Settings({"Smiling": 1.5}, detail=0.9))
     assert np.abs(frame - wanted).mean() < 2  # JPEG
     whole = decoded(component(page, "stage").draw({**wish, "view": "Photograph"})).astype(int)
     settings = {"detail": 0.9, "paste": True, "softness": 1.0}
@@ -195,7 +204,7 @@ def test_a_morph_goes_from_the_first_face_to_the_last(page, editor):
     draw = component(page, "morphed").draw
     for t, face in ((0, a), (0.5, b), (1, c), (-5, a), (9, c)):
         frame = decoded(draw({**key, **sliders(t=t)})).astype(int)
-        wanted = editor.show(face, face.reconstruction, None, visitors.SIZE)
+        wanted = view.plain(face.reconstruction, visitors.SIZE)
         assert np.abs(frame - wanted).mean() < 2
     assert chain.faces[0] is a
     assert draw({**visitors.remember(one := Chain((a,))), **sliders(t=0)}) == ""
@@ -289,7 +298,9 @@ def test_a_drawn_face_downloads_as_it_was_shown(editor):
     face = editor.face_of(editor.draw(1, seed=0))
     state = visitors.Sitting.at((face,)).setting(Settings({"Smiling": 2.0}))
     saved = np.asarray(Image.open(visitors.download_edit(editor, state, whole=False)))
-    assert np.array_equal(saved, editor.preview(face, {"Smiling": 2.0}, None, visitors.SIZE))
+    assert np.array_equal(
+        saved, view.plain(editor.draw_edit(face, Settings({"Smiling": 2.0})), visitors.SIZE)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +326,7 @@ def test_frames_come_by_a_route_of_their_own(client, editor, astronaut):
             return error.code, ""
 
     status, url = ask("stage", json.dumps(wish).encode())
-    wanted = editor.preview(state.face, {"Smiling": 1}, 0.0, visitors.SIZE)
+    wanted = editor.frame(state.views["Face"], Settings({"Smiling": 1}, detail=0.0))
     assert status == 200 and np.abs(decoded(url).astype(int) - wanted).mean() < 2
     assert ask("stage", json.dumps({**wish, "key": "guessed"}).encode()) == (200, "")
     for body in (b"", b"[]", b"{}", b'{"key": [], "sliders": {}}', b"\xff", b"[" * 19_000,

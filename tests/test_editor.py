@@ -25,6 +25,8 @@ from vaegan import (
 from vaegan.attributes import AttributeVectors
 from vaegan.checkpoint import load_snapshot
 from vaegan.config import PRESETS
+from vaegan.face import Face
+from vaegan.view import FaceView
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,11 @@ def face(editor, astronaut):
 
 def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(int)
+
+
+def frame(editor: Editor, face: Face, sliders: dict[str, float], size: int) -> np.ndarray:
+    """An edit at size×size, with all of the photograph's texture."""
+    return editor.frame(FaceView.of(face, size), Settings(sliders, detail=1.0))
 
 
 def up(x: torch.Tensor, size: int) -> np.ndarray:
@@ -155,7 +162,7 @@ def test_a_filmstrip_goes_from_one_end_to_the_other(editor, face):
     strip = editor.filmstrip(face, "Smiling", settings, count=5, size=96)
     assert [picture.size for picture in strip] == [(96, 96)] * 5
     for value, picture in zip((-3, -1.5, 0, 1.5, 3), strip, strict=True):
-        assert np.array_equal(pixels(picture), editor.preview(face, {"Smiling": value}, 1.0, 96))
+        assert np.array_equal(pixels(picture), frame(editor, face, {"Smiling": value}, 96))
 
 
 def test_held_attributes_stay_where_they_are():
@@ -209,10 +216,9 @@ def test_refining_brings_the_reconstruction_nearer(astronaut):
         next(editor.refine(editor.face_of(face.z)))
 
 
-def test_preview_is_the_edit_at_another_size(editor, face):
-    preview = editor.preview(face, {"Smiling": 2.0}, detail=1.0, size=len(face.crop))
-    assert np.array_equal(preview, np.asarray(editor.edit(face, {"Smiling": 2.0}, detail=1.0)))
-    assert editor.preview(face, {}, detail=None, size=96).shape == (96, 96, 3)
+def test_a_frame_is_the_edit_at_another_size(editor, face):
+    shown = frame(editor, face, {"Smiling": 2.0}, len(face.crop))
+    assert np.array_equal(shown, np.asarray(editor.edit(face, {"Smiling": 2.0}, detail=1.0)))
 
 
 def test_a_box_frames_a_face_by_hand(editor, astronaut):
@@ -265,12 +271,12 @@ def test_the_bundled_model_draws_with_echoes():
 def test_many_threads_each_get_their_own_face(editor, astronaut):
     """One editor for all users: nothing of one call may show in another."""
     photos = [astronaut, astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
-    alone = [editor.preview(editor.open(p), {"Smiling": 1.0}, 1.0, 64) for p in photos]
+    alone = [frame(editor, editor.open(p), {"Smiling": 1.0}, 64) for p in photos]
     wrong = []
 
     def work(which: int) -> None:
         for _ in range(5):
-            result = editor.preview(editor.open(photos[which]), {"Smiling": 1.0}, 1.0, 64)
+            result = frame(editor, editor.open(photos[which]), {"Smiling": 1.0}, 64)
             if not np.array_equal(result, alone[which]):
                 wrong.append(which)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import Editor, align, latents, morph, video
+from vaegan import Editor, align, latents, morph, video, view
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def test_a_film_begins_and_ends_with_its_faces(editor, faces):
     photograph = Image.fromarray(faces[0].crop).resize((96, 96), Image.Resampling.LANCZOS)
     assert np.abs(pixels(frames[0]) - pixels(photograph)).max() <= 1
     for frame, face in ((frames[2], faces[1]), (frames[3], faces[2])):
-        wanted = editor.show(face, face.reconstruction, None, 96).astype(int)
+        wanted = view.plain(face.reconstruction, 96).astype(int)
         assert np.abs(pixels(frame) - wanted).max() <= 1
     z = torch.lerp(faces[0].z, faces[1].z, 0.5)
-    between = editor.show(faces[0], editor.decode(z), None, 96).astype(int)
-    texture = pixels(photograph) - editor.show(faces[0], faces[0].reconstruction, None, 96)
+    between = view.plain(editor.decode(z), 96).astype(int)
+    texture = pixels(photograph) - view.plain(faces[0].reconstruction, 96)
     wanted = (between + texture / 4).clip(0, 255)  # half a way off, squared
     assert np.abs(pixels(frames[1]) - wanted).max() <= 1
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vaegan import align, attributes, blend, checkpoint, custom, hub, images, latents, view
+from vaegan import align, attributes, blend, checkpoint, custom, hub, images, latents
 from vaegan import refine as optimisation
 from vaegan.align import Detection
 from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
@@ -322,22 +322,6 @@ class Editor:
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
         for z in optimisation.refine(self.decoder, face.z, x, self.prior.cholesky, steps):
             yield replace(face, z=z, reconstruction=self.decode(z))
-
-    def preview(
-        self, face: Face, settings: dict[str, float], detail: float | None, size: int
-    ) -> NDArray[np.uint8]:
-        """`edit` at size×size: (size, size, 3)."""
-        wanted = Settings(settings, detail=blend.DETAIL if detail is None else detail)
-        edited = self.draw_edit(face, wanted)
-        return self.show(face, edited, detail, size)
-
-    def show(
-        self, face: Face, edited: Tensor, detail: float | None, size: int
-    ) -> NDArray[np.uint8]:
-        """A decoded edit (1, 3, R, R) of `face`, at size×size; detail as in `edit`."""
-        if detail is None:
-            return view.plain(edited, size)
-        return FaceView.of(face, size).frame(edited, Settings(detail=detail))
 
     # ------------------------------------------------------------ morphs and random faces
 

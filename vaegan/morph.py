@@ -26,6 +26,7 @@ from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face, thumbnail
 from vaegan.hub import ModelNotFound
 from vaegan.images import BadImage
+from vaegan.view import plain
 
 MOST = 250_000_000  # pixels of a film's different pictures, which take three bytes each of memory
 EXAMPLES = """
@@ -78,7 +79,7 @@ def film(
         if t in seen:
             continue
         with turn or nullcontext():
-            pixels = editor.show(first, editor.decode(z[None]), None, side).astype(np.float32)
+            pixels = plain(editor.decode(z[None]), side).astype(np.float32)
             for index, detail in enumerate(textures):
                 pixels += nearness(t, index, len(faces)) ** 2 * detail
             pixels = pixels.clip(0, 255)
@@ -98,7 +99,7 @@ def texture(editor: Editor, face: Face, size: int) -> NDArray[np.float32]:
     """
     if face.photo is None:
         return np.zeros((size, size, 3), np.float32)
-    soft = editor.show(face, face.reconstruction, None, size).astype(np.float32)
+    soft = plain(face.reconstruction, size).astype(np.float32)
     return thumbnail(face, size).astype(np.float32) - soft
 
 

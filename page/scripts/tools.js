@@ -41,7 +41,7 @@ const move = (text) => {
         if (tick.checked !== wanted.hold.includes(tick.name)) tick.click();
 };
 
-let past = [], future = [], now = null, face = null, drawn = null, timer = 0;
+let past = [], future = [], now = null, face = null, kept = null, drawn = null, timer = 0;
 const show = () => {
     undo.disabled = past.length === 0;
     redo.disabled = future.length === 0;
@@ -89,6 +89,12 @@ document.addEventListener("keydown", (event) => {
     if (typing || !scope.checkVisibility()) return;
     event.preventDefault();
     (event.shiftKey ? redo : undo).click();
+});
+// Whoever would leave an edit that is not saved is asked first; so is who only lost the server for
+// a moment, after which Gradio loads the page anew.
+window.addEventListener("saved", () => { kept = position(); });
+window.addEventListener("beforeunload", (event) => {
+    if (past.length && position() !== kept) event.preventDefault();
 });
 scope.addEventListener("input", later);
 new MutationObserver(later).observe(

@@ -351,3 +351,23 @@ def test_photographs_come_back_in_their_format_without_their_secrets(page, tmp_p
     found = photograph.getexif()
     assert 0x0110 not in found and 0x0112 not in found
     assert "Edited" in found[0x010E]
+
+
+def test_a_lost_connection_takes_no_edit_along(browser, url):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(url)
+    unedited = upload(page, ASTRONAUT)
+    slider(page).fill("-3")
+    edited = changed(page, unedited)
+    expect(page.locator("#tools").get_by_role("button", name="Undo")).to_be_enabled()
+    with page.expect_event("dialog") as asked:
+        context.set_offline(True)
+        click(page, "Save photograph")
+        page.get_by_text("Attempting reconnection").wait_for()
+        context.set_offline(False)  # then Gradio would load the page anew
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    slider(page).fill("1")
+    changed(page, edited)
+    context.close()

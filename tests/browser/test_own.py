@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageStat
 
 pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
-from test_page import ASTRONAUT, changed, distance, settled, slider
+from test_page import ASTRONAUT, changed, distance, saved, settled, slider
 
 from vaegan import Editor, OwnAttribute, custom
 
@@ -30,6 +30,11 @@ def sets(tmp_path: Path) -> tuple[list[Path], list[Path]]:
         ImageOps.mirror(picture).save(pair[1])
         found.append(pair)
     return found[0], found[1]
+
+
+def blueness(image: Image.Image) -> float:
+    red, _, blue = ImageStat.Stat(image.convert("RGB")).mean
+    return blue - red
 
 
 def give(page: Page, which: int, files: list[Path]) -> None:
@@ -59,6 +64,11 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     slider(page, "own0").fill("-3")
     blued = changed(page, plain, STAGE)
     assert distance(plain, blued) > distance(plain, edited) > 1
+    photograph = saved(page, "Save photograph", tmp_path)
+    with Image.open(ASTRONAUT) as before:
+        assert photograph.size == before.size
+        assert blueness(photograph) > blueness(before) + 1
+    assert saved(page, "Save face", tmp_path).width > 128
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").first.click()
