@@ -90,6 +90,15 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     (event.shiftKey ? redo : undo).click();
 });
+// A photograph may be dropped anywhere; the browser would leave the page for it.
+scope.addEventListener("dragover", (event) => event.preventDefault());
+scope.addEventListener("drop", (event) => {
+    if (event.target.closest(".upload")) return;
+    event.preventDefault();
+    const field = scope.querySelector("#source .upload input[type=file]");
+    field.files = event.dataTransfer.files;
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+});
 // Whoever would leave an edit that is not saved is asked first; so is who only lost the server for
 // a moment, after which Gradio loads the page anew.
 window.addEventListener("saved", () => { kept = position(); });

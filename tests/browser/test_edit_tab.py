@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
@@ -371,3 +372,22 @@ def test_a_lost_connection_takes_no_edit_along(browser, url):
     slider(page).fill("1")
     changed(page, edited)
     context.close()
+
+
+DROP = """
+async (source) => {
+    const bytes = await (await fetch(source)).blob();
+    const dropped = new DataTransfer();
+    dropped.items.add(new File([bytes], "a.jpg", { type: "image/jpeg" }));
+    return dropped;
+}
+"""
+
+
+def test_a_photograph_may_be_dropped_on_the_picture(page):
+    source = f"data:image/jpeg;base64,{b64encode(ASTRONAUT.read_bytes()).decode()}"
+    dropped = page.evaluate_handle(DROP, source)
+    page.dispatch_event("#stage", "drop", {"dataTransfer": dropped})
+    shown = changed(page, "")
+    slider(page).fill("3")  # sliders move where a face is open alone
+    changed(page, shown)
