@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 
-import pytest
 import torch
 from torch import Tensor
 
 from vaegan import directions, images, tuning
-
-pytestmark = pytest.mark.usefixtures("strong_colours")
 
 SIDE = 16
 

@@ -1,7 +1,7 @@
 """A decoded edit laid over the photograph.
 
 A decoder of 64 pixels cannot hold a face's detail; the photograph can. With x the photograph's
-crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) with colours that do not
+crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) in colours that do not
 burn (see `toned`), `up` an enlargement to the crop's size, and k between 0 and 1 for each pixel:
 
     result = up(E) + k · (x − up(R))
@@ -29,7 +29,7 @@ WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
-GLOW = 0.15  # that an edit may add to a colour: distance from gray, in [-1, 1]
+GLOW = 0.2  # that an edit may add to a colour: distance from gray, in [-1, 1]
 FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
 FAINT = 3.0  # … and faint within so many times its median magnitude
 
@@ -67,10 +67,11 @@ class Base:
 
 
 def toned(reconstruction: Tensor, edited: Tensor) -> Tensor:
-    """What was decoded of an edit, its colours hardly stronger than they were: (N, 3, R, R).
+    """A decoded edit, its colours hardly stronger than they were: (N, 3, R, R).
 
-    Where an edit leads far from the faces it burns: foreheads turn red and skin orange. A colour's
-    distance from gray may grow by GLOW at most; its hue and brightness are free.
+    Where an edit leads far from the faces it burns: foreheads turn red and skin orange, which in a
+    photograph nobody overlooks. A colour's distance from gray may grow by GLOW at most; its hue and
+    brightness are free.
 
     reconstruction, edited: (N, 3, R, R) in [-1, 1].
     """
@@ -89,7 +90,7 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
     E is R.
 
     Args:
-        edited: E, (1, 3, R, R) in [-1, 1].
+        edited: Dec(z + δ), (1, 3, R, R) in [-1, 1].
         detail: 0 to 1, see `keep`.
         match: 0 to 1, how far to take the photograph's colours, pores and noise where its texture
             is gone.
@@ -98,6 +99,7 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
         ValueError: detail outside [0, 1].
     """
     size = base.x.shape[-1]
+    edited = toned(base.reconstruction, edited)
     result = enlarge(edited - base.reconstruction, size)
     if detail < 1:
         lost = torch.lerp(base.texture, base.removable, match) if match < 1 else base.removable

@@ -16,7 +16,6 @@ import torch
 
 from vaegan import attributes, checkpoint, files, hub, images
 from vaegan.attributes import SLIDERS, VectorError
-from vaegan.blend import toned
 from vaegan.checkpoint import Snapshot, SnapshotError
 from vaegan.editor import Editor
 from vaegan.tables import tables
@@ -99,10 +98,9 @@ def _pictures(folder: Path, model: Snapshot) -> list[str]:
     edits = {name: strength for name, strength in EDITS.items() if name in vectors.names}
     edits = edits or dict.fromkeys(vectors.names[: len(EDITS)], 2)
     z = z[:EDITED]
-    r = editor.decode(z)
-    shifts = [vectors.direction(z, {name: float(s)}) for name, s in edits.items()]
-    drawn = [r, *(toned(r, editor.decode(z + shift)) for shift in shifts)]
-    _save(folder / EDITS_PICTURE, torch.stack(drawn, dim=1).flatten(0, 1), len(drawn))
+    edited = [z, *(z + vectors.direction(z, {n: float(s)}) for n, s in edits.items())]
+    drawn = editor.decode(torch.stack(edited, dim=1).flatten(0, 1))
+    _save(folder / EDITS_PICTURE, drawn, len(edited))
     named = ", ".join(
         f"{SLIDERS[name].label if name in SLIDERS else name} at {strength:+d}"
         for name, strength in edits.items()

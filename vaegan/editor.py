@@ -236,8 +236,8 @@ class Editor:
         return crop
 
     def draw_edit(self, face: Face, settings: Settings) -> Tensor:
-        """E, the decoder's picture of an edit: (1, 3, R, R) in [-1, 1]."""
-        return blend.toned(face.reconstruction, self.decode(self._edited(face, settings)))
+        """The decoder's picture of an edit: (1, 3, R, R) in [-1, 1]."""
+        return self.decode(self._edited(face, settings))
 
     def _edited(self, face: Face, settings: Settings) -> Tensor:
         return face.z + self.direction(face.z, settings.sliders, settings.hold)

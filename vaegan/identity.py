@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vaegan import align, images
 from vaegan.attributes import SLIDERS
-from vaegan.blend import toned
 from vaegan.editor import Editor
 from vaegan.leakage import Known
 from vaegan.metrics import mean, nearest_own
@@ -55,7 +54,7 @@ def identity(editor: Editor, known: Known, seed: int = 0) -> dict[str, Any]:
     photographs, originals = embed(x), embed(r)
     own = {}
     for slider in editor.attributes:
-        edited = toned(r, editor.decode(z + editor.direction(z, {slider.name: STRENGTH})))
+        edited = editor.decode(z + editor.direction(z, {slider.name: STRENGTH}))
         own[slider.name] = nearest_own(embed(edited), originals).float()
     report: dict[str, Any] = {
         "among": len(chosen),

@@ -110,8 +110,8 @@ def judged_edit(
 
     pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
     """
-    edited = toned(r, editor.decode(z))
-    return judge.see(edited if pure else (x + edited - r).clamp(-1, 1))[0]
+    edited = editor.decode(z)
+    return judge.see(edited if pure else (x + toned(r, edited) - r).clamp(-1, 1))[0]
 
 
 def scores_after(

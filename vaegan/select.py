@@ -33,7 +33,7 @@ from vaegan import (
     leakage,
 )
 from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
-from vaegan.blend import drawn_anew, toned
+from vaegan.blend import drawn_anew
 from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled, Options
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
@@ -253,7 +253,7 @@ def compare(trial: Trial, choices: dict[str, Tensor]) -> dict[str, dict[str, flo
 
 def _anew(editor: Editor, faces: Known, shift: Tensor) -> float:
     """How much an edit draws anew, the mean over `faces`."""
-    edited = toned(faces.r, mapped(editor.decode, faces.z + shift))
+    edited = mapped(editor.decode, faces.z + shift)
     return float(drawn_anew(faces.r, edited).mean())
 
 

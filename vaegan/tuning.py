@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from vaegan import images
-from vaegan.blend import drawn_anew, toned
+from vaegan.blend import drawn_anew
 from vaegan.directions import least_squares
 
 BATCH = 64
@@ -205,8 +205,8 @@ def tune(
         )
         shift = lengths[rows, index].unsqueeze(1) * (white @ root.T)[index]
         laid = over.view(-1, 1, 1, 1)
+        x = decode(faces.z[rows] + shift)
         r, photo = images.to_float(faces.r[rows]), images.to_float(faces.x[rows])
-        x = toned(r, decode(faces.z[rows] + shift))
         strange = odd(_cells(x - r), tint[index])
         anew = drawn_anew(r, x)
         x = x + laid * (photo - r)
