@@ -28,7 +28,7 @@ from vaegan.attributes import SLIDERS  # noqa: E402
 
 VIEWPORT = {"width": 1440, "height": 900}
 WIDTH = 680  # of the moving picture, in pixels
-HEIGHT = 600  # of the page that is recorded
+HEIGHT = 682  # of the page that is recorded: the picture and its margins
 MARGIN = 16
 FPS = 11
 DRAGS = (("Smiling", -2.5), ("Eyeglasses", 2.0), ("Brown_Hair", 2.5))
