@@ -18,6 +18,7 @@ from vaegan import images, latents
 from vaegan.editor import Editor
 from vaegan.face import Face
 
+SEED, TRUNCATION = 12, 0.85  # of the faces that are there at first
 AROUND = 11  # neighbours that are drawn, beside the face itself
 FROM = {"The training faces": True, "N(0, I)": False}
 
@@ -32,12 +33,12 @@ def random_tab(
     own: Other,
 ) -> None:
     opens, show = edit_tab
-    first = editor.draw(8, truncation=1.0, seed=0)
+    first = editor.draw(12, TRUNCATION, seed=SEED)
     with gr.Row(elem_id="random"):
         with gr.Column(elem_id="draw", min_width=0):
             count = gr.Slider(1, 24, value=len(first), step=1, label="How many")
             truncation = gr.Slider(
-                0, 1, value=1, step=0.05, label="Truncation",
+                0, 1, value=TRUNCATION, step=0.05, label="Truncation",
                 info="0: the average face. 1: as varied as the photographs it learned from.",
             )  # fmt: skip
             source = gr.Radio(
@@ -45,7 +46,7 @@ def random_tab(
                 info="Where the faces lie that it learned from, or the plain normal distribution "
                 "that training aims at.",
             )  # fmt: skip
-            seed = gr.Number(0, label="Seed", precision=0, info="The same seed, the same faces.")
+            seed = gr.Number(SEED, label="Seed", precision=0, info="The same seed, the same faces.")
             draw = gr.Button("Draw", variant="primary", size="md")
             surprise = gr.Button("Surprise me", size="md")
         with gr.Column(elem_id="drawn", min_width=0):

@@ -26,6 +26,7 @@ from vaegan.settings import Settings
 from vaegan.view import FaceView, PhotoView, View
 
 ASTRONAUT = Path(__file__).parent.parent / "docs" / "astronaut.jpg"  # NASA, public domain
+SEED, TRUNCATION = 22, 0.85  # of the faces that the model draws as examples
 SIZE = 384  # pixels of the live picture
 LARGE = 512  # of the whole photograph's longer side
 FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
@@ -150,7 +151,7 @@ def open_faces(editor: Editor, path: str) -> Faces:
 
 def examples(editor: Editor) -> list[Face]:
     """Faces that need nobody's permission: an astronaut of NASA's, and some the model drew."""
-    drawn = [editor.face_of(z[None]) for z in editor.draw(5, truncation=1.0, seed=0)]
+    drawn = [editor.face_of(z[None]) for z in editor.draw(5, TRUNCATION, seed=SEED)]
     if ASTRONAUT.is_file() and editor.encoder is not None:
         return [editor.open(ASTRONAUT), *drawn]
     return drawn
