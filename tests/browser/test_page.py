@@ -324,7 +324,7 @@ def test_downloads(page, tmp_path):
 def test_a_random_face_goes_to_the_editor(page):
     page.get_by_role("tab", name="Random faces").click()
     drawn = page.locator("#drawn .pictures img")
-    expect(drawn).to_have_count(8)
+    expect(drawn).to_have_count(12)
     first = source(page, "#drawn button:nth-child(1) img")
     page.locator("#random").get_by_label("Seed").fill("7")
     page.get_by_role("button", name="Draw").click()
