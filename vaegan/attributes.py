@@ -243,7 +243,10 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
     tensors, _ = files.load_tensors(path)
     try:
         if described["format"] != FORMAT:
-            raise VectorError(f"{path} has a format that this program does not read.")
+            raise VectorError(
+                f"{path} has a format that this program does not read: compute the vectors anew "
+                "with python -m vaegan.attributes."
+            )
         rows: list[dict[str, Any]] = described["attributes"]
         names = tuple(row["name"] for row in rows)
         above, below, weights = torch.stack([tensors[name].float() for name in names], dim=1)
