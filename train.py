@@ -258,8 +258,7 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     """
     folder = flags.out / "model"
     path = folder / "attributes.safetensors"
-    export(trainer, folder, path)
-    snapshot = checkpoint.load_snapshot(folder)
+    snapshot = export(trainer, folder, path)
     labelled = len(faces.subset("train").labelled())
     if snapshot.encoder is not None and labelled and not has_vectors(path, snapshot):
         vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256, "least squares")
@@ -284,17 +283,19 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
         print(f"It is at {address}")
 
 
-def export(trainer: Trainer, folder: Path, vectors: Path) -> None:
+def export(trainer: Trainer, folder: Path, vectors: Path) -> Snapshot:
     """Writes the snapshot; `vectors` of other weights go first, or a kill would leave them there
     and the model could not be loaded."""
     aside = folder.with_name(f"{folder.name}.new")
     trainer.export(aside)
-    if not has_vectors(vectors, checkpoint.load_snapshot(aside)):
+    snapshot = checkpoint.load_snapshot(aside)
+    if not has_vectors(vectors, snapshot):
         vectors.unlink(missing_ok=True)
     folder.mkdir(exist_ok=True)
     for file in aside.iterdir():
         file.replace(folder / file.name)
     aside.rmdir()
+    return snapshot
 
 
 def has_vectors(path: Path, model: Snapshot) -> bool:

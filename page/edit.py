@@ -29,7 +29,7 @@ from page.visitors import (
     remember,
     turn,
 )
-from page.widgets import SAVE, SMALL, jpeg, thumbnails
+from page.widgets import SMALL, jpeg, then_download, thumbnails
 from vaegan import refine as optimisation
 from vaegan.attributes import LIMIT
 from vaegan.editor import MOST_FACES, Editor, FaceNotFound
@@ -190,9 +190,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
         state = state.setting(read(*values))
         face = replace(face, photo=photo)
         faces, edits = (*state.faces, face), (*state.edits, Settings())
-        with turn:
-            state = Sitting.at(faces, len(faces) - 1, edits, editor)
-        return show_all(state)
+        return show_all(Sitting.at(faces, len(faces) - 1, edits, editor))
 
     def pick_example(event: gr.EventData) -> Updates:
         return show_first((samples[event.index],))
@@ -203,9 +201,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
             return {source.note: FORGOTTEN, **at_rest()}
         edits = state.setting(read(*values)).edits
         # The tiles too: a click that came while this one was under way has marked another.
-        with turn:
-            state = Sitting.at(state.faces, event.index, edits, editor)
-        return show_all(state)
+        return show_all(Sitting.at(state.faces, event.index, edits, editor))
 
     def save(whole: bool, state: Sitting | None, *values: Any) -> Updates:
         if state is None:
@@ -233,9 +229,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
         if state is None:
             return {source.note: FORGOTTEN, **at_rest()}
         edits = (read(*values),) * len(state.faces)
-        with turn:
-            state = Sitting.at(state.faces, state.index, edits, editor)
-        return show(state)
+        return show(Sitting.at(state.faces, state.index, edits, editor))
 
     def apply(_: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
         if state is None:
@@ -243,8 +237,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
         settings = read(*values)
         with turn:
             applied = editor.apply(state.face, settings)
-            state = state.replaced(editor, applied).setting(replace(settings, sliders={}))
-        return show(state)
+        return show(state.replaced(editor, applied).setting(replace(settings, sliders={})))
 
     def refine(state: Sitting | None, *values: Any) -> Iterator[Updates]:
         if state is None or state.face.photo is None:
@@ -336,12 +329,11 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
     running.then(**strip, **SPIN)
     more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
     for button, whole in ((result.save_face, False), (result.save_photo, True)):
-        button.click(
+        done = button.click(
             partial(save, whole), [sitting, *positions], [saved, source.note], **waiting
-        ).then(None, saved, None, js=SAVE, **PRIVATE)
-    more.keep.click(save_settings, positions, saved, **QUICK).then(
-        None, saved, None, js=SAVE, **PRIVATE
-    )
+        )
+        then_download(done, saved)
+    then_download(more.keep.click(save_settings, positions, saved, **QUICK), saved)
     return opens, show_first
 
 

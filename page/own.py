@@ -26,7 +26,6 @@ from page.visitors import (
     turn,
 )
 from page.widgets import (
-    SAVE,
     SMALL,
     heading,
     html,
@@ -34,6 +33,7 @@ from page.widgets import (
     live,
     message,
     pictures,
+    then_download,
     thumbnails,
     upload_message,
     uploader,
@@ -256,14 +256,10 @@ def own_tab(
                  trigger_mode="multiple", **opening)  # fmt: skip
     sample.click(try_sample, work, trying, **opening)
     for button, whole in ((save_face, False), (save_photo, True)):
-        button.click(partial(save, whole), [work, *sliders], saved, **opening).then(
-            None, saved, None, js=SAVE, **PRIVATE
-        )
+        then_download(button.click(partial(save, whole), [work, *sliders], saved, **opening), saved)
     for slot, (row, _) in enumerate(slots):
         download, discard = (child for child in row.children if isinstance(child, gr.Button))
-        download.click(partial(save_slider, slot), work, saved, **PRIVATE).then(
-            None, saved, None, js=SAVE, **PRIVATE
-        )
+        then_download(download.click(partial(save_slider, slot), work, saved, **PRIVATE), saved)
         discard.click(partial(remove, slot), [work, *sliders], showing, **SAME)
     return work, adding, receive
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from page.sets import FullSet
-from page.visitors import FORGET, PRIVATE, Faces, Updates, turn
+from page.visitors import FORGET, PRIVATE, TRUNCATION, Faces, Updates, turn
 from page.widgets import heading, html, message, pictures, thumbnails
 from vaegan import images, latents
 from vaegan.editor import Editor
 from vaegan.face import Face
 
-SEED, TRUNCATION = 12, 0.85  # of the faces that are there at first
+SEED = 12  # of the faces that are there at first
 AROUND = 11  # neighbours that are drawn, beside the face itself
 FROM = {"The training faces": True, "N(0, I)": False}
 

@@ -26,7 +26,8 @@ from vaegan.settings import Settings
 from vaegan.view import FaceView, PhotoView, View
 
 ASTRONAUT = Path(__file__).parent.parent / "docs" / "astronaut.jpg"  # NASA, public domain
-SEED, TRUNCATION = 22, 0.85  # of the faces that the model draws as examples
+TRUNCATION = 0.85  # of faces that the model draws before anybody has asked for some
+SEED = 22  # of those among the examples
 SIZE = 384  # pixels of the live picture
 LARGE = 512  # of the whole photograph's longer side
 FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
@@ -80,7 +81,7 @@ class Sitting:
         edits: tuple[Settings, ...] | None = None,
         editor: Editor | None = None,
     ) -> Sitting:
-        """editor: needed where other faces of the photograph are edited."""
+        """editor: needed where other faces of the photograph are edited, which takes a turn."""
         edits = edits or (Settings(),) * len(faces)
         face = faces[index]
         views: dict[str, View] = {FACE: FaceView.of(face, SIZE)}
@@ -90,7 +91,10 @@ class Sitting:
                 for number, edit in enumerate(zip(faces, edits, strict=True))
                 if number != index and not edit[1].idle
             ]
-            around = editor.compose(others) if others else face.photo
+            around = face.photo
+            if others:
+                with turn:
+                    around = editor.compose(others)
             views[PHOTOGRAPH] = PhotoView.of(face, around, LARGE)
         return cls(faces, edits, index, views)
 

@@ -12,6 +12,7 @@ import gradio as gr
 from numpy.typing import NDArray
 from PIL import Image
 
+from page.visitors import PRIVATE
 from vaegan import images
 from vaegan.face import Face, thumbnail
 
@@ -85,6 +86,11 @@ def pictures(value: list[dict[str, str]] | None = None, does: str = "") -> gr.HT
     """
     template = DEEDS.replace("DOES", does) if does else CHOICES
     return html(template, PICTURES, None, "pictures", value=value or [])
+
+
+def then_download(event: gr.events.Dependency, file: gr.File) -> None:
+    """What `event` left in `file` is saved by the browser."""
+    event.then(None, file, None, js=SAVE, **PRIVATE)
 
 
 def heading(text: str) -> gr.HTML:

@@ -108,6 +108,8 @@ class ModelConfig(_Config):
             raise ConfigError(f"The decoder cannot upsample by {self.decoder_upsampling!r}.")
         if not all(0 <= layer < len(self.discriminator_widths) for layer in self.feature_layers):
             raise ConfigError("The feature loss names a discriminator layer that is not there.")
+        if not 0 <= self.slope <= 1:
+            raise ConfigError(f"slope lies between 0 and 1, not at {self.slope}.")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -135,8 +137,6 @@ class ModelConfig(_Config):
             for size in sizes:
                 if not least <= size <= most:
                     raise ConfigError(f"{name} lies between {least} and {most}, not at {size}.")
-        if not 0 <= self.slope <= 1:
-            raise ConfigError(f"slope lies between 0 and 1, not at {self.slope}.")
         for name, numbers in self._layer_sizes().items():
             if max(numbers) > LARGEST_LAYER:
                 raise ConfigError(f"{name} asks for more than {LARGEST_LAYER:,} numbers a picture.")

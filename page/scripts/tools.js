@@ -93,10 +93,11 @@ document.addEventListener("keydown", (event) => {
 // A photograph may be dropped anywhere; the browser would leave the page for it.
 scope.addEventListener("dragover", (event) => event.preventDefault());
 scope.addEventListener("drop", (event) => {
-    if (event.target.closest(".upload")) return;
+    const files = event.dataTransfer.files;
+    if (event.target.closest(".upload") || !files.length) return;
     event.preventDefault();
     const field = scope.querySelector("#source .upload input[type=file]");
-    field.files = event.dataTransfer.files;
+    field.files = files;
     field.dispatchEvent(new Event("change", { bubbles: true }));
 });
 // Whoever would leave an edit that is not saved is asked first; so is who only lost the server for
