@@ -61,7 +61,7 @@ def tabs(editor: Editor) -> None:
         with gr.Tab("Edit", id="edit"):
             edit = edit_tab(editor)
         with gr.Tab("Your own", id="own") as workshop:
-            own = own_tab(editor, workshop)
+            own = own_tab(editor, all_tabs, workshop, edit)
         with gr.Tab("Morph", id="morph"):
             morph = morph_tab(editor)
         with gr.Tab("Random faces", id="random"):

@@ -17,6 +17,7 @@ from page.visitors import (
     LARGE,
     PRIVATE,
     SIZE,
+    EditTab,
     Faces,
     Sitting,
     Updates,
@@ -53,8 +54,8 @@ class Chosen:
     count = 0
 
 
-def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Updates]]:
-    """What makes a listener that opens faces, and the function that says what it shows."""
+def edit_tab(editor: Editor) -> EditTab:
+    """What other tabs need to open faces here."""
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture: a decode, a blend, a JPEG."""
@@ -124,6 +125,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
             more.bar: None,
             more.stop: gr.Button(visible=False),
             more.refine: gr.Button(visible=True, interactive=photographed),
+            more.take_back: gr.Button(visible=state.before is not None),
             more.copy: gr.Button(visible=many),
             more.strip: [],
             more.strip_of: None,
@@ -237,7 +239,13 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
         settings = read(*values)
         with turn:
             applied = editor.apply(state.face, settings)
-        return show(state.replaced(editor, applied).setting(replace(settings, sliders={})))
+        after = state.replaced(editor, applied).setting(replace(settings, sliders={}))
+        return show(replace(after, before=replace(state.setting(settings), before=None)))
+
+    def take_back(_: gr.EventData, state: Sitting | None) -> Updates:
+        if state is None or state.before is None:
+            return {source.note: FORGOTTEN, **at_rest()}
+        return show(state.before)
 
     def refine(state: Sitting | None, *values: Any) -> Iterator[Updates]:
         if state is None or state.face.photo is None:
@@ -320,6 +328,7 @@ def edit_tab(editor: Editor) -> tuple[Callable[..., None], Callable[[Faces], Upd
     source.frame.click(frame_another, sitting, outputs, **waiting)
     opens(source.square.click, use_frame, [unframed, sitting, *positions])
     opens(more.apply.click, apply, [sitting, *positions])
+    opens(more.take_back.click, take_back, [sitting])
     opens(more.copy.click, copy_to_all, [sitting, *positions])
     more.load.upload(load_settings, more.load, [source.note, *positions], **QUICK)
     strip = {"fn": filmstrip, "inputs": [more.strip_of, sitting, *positions], "outputs": more.strip}

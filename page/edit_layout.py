@@ -65,6 +65,7 @@ class More:
     strip_of: gr.Dropdown
     strip: gr.HTML
     apply: gr.Button
+    take_back: gr.Button
     refine: gr.Button
     stop: gr.Button
     bar: gr.HTML
@@ -80,7 +81,7 @@ def outputs_of(source: Source, result: Result) -> list[Any]:
         source.photo, source.note, source.several, source.others, source.frame, source.framing,
         source.square, source.aligned, source.reconstruction, result.stage, result.view,
         result.save_face, result.save_photo, more.strip_of, more.strip, more.bar,
-        more.stop, more.refine, more.copy,
+        more.take_back, more.stop, more.refine, more.copy,
     ]  # fmt: skip
 
 
@@ -132,6 +133,7 @@ def more_tools(editor: Editor, plain: Settings) -> More:
         strip = pictures()
         with gr.Row(elem_classes="deeds"):
             apply = gr.Button("Apply, and go on from here", size="sm")
+            take_back = gr.Button("Take back what was applied", size="sm", visible=False)
             refine = gr.Button("Refine the likeness", size="sm", interactive=False,
                                elem_classes="refine")  # fmt: skip
             stop = gr.Button("Stop", size="sm", visible=False, elem_classes="refine")
@@ -140,7 +142,7 @@ def more_tools(editor: Editor, plain: Settings) -> More:
             copy = gr.Button("Same settings for all faces", size="sm", visible=False)
         bar = progress()
         html(WHAT_THEY_DO)
-    return More(detail, softness, strip_of, strip, apply, refine, stop, bar, keep,
+    return More(detail, softness, strip_of, strip, apply, take_back, refine, stop, bar, keep,
                 load, copy)  # fmt: skip
 
 
@@ -232,8 +234,9 @@ WHAT_TEXTURE_IS = """
 of what an edit takes away. The edge is where an edited face meets the photograph.</p>
 """
 WHAT_THEY_DO = """
-<p class="small">Apply makes the edited face the new original, and Undo does not bring back the old
-one. Refine searches for some seconds for a z that draws a face more like the photograph’s.</p>
+<p class="small">Apply makes the edited face the new original, with all sliders at 0; the last time
+can be taken back, with what was set then. Refine searches for some seconds for a z that draws a
+face more like the photograph’s.</p>
 <p class="small">A saved photograph keeps its size, up to 16 million pixels, its format and
 colour profile. Place, camera and time are left out of it, and a mark is put in that it was
 edited.</p>

@@ -14,6 +14,7 @@ from page.visitors import (
     FACE,
     FORGET,
     PRIVATE,
+    EditTab,
     Faces,
     Sitting,
     Updates,
@@ -83,10 +84,11 @@ class Workshop:
 
 
 def own_tab(
-    editor: Editor, tab: gr.Tab
+    editor: Editor, tabs: gr.Tabs, tab: gr.Tab, edit_tab: EditTab
 ) -> tuple[gr.State, list[Any], Callable[[int, Workshop, Face], Updates]]:
     """The visitor's `Workshop`, the outputs of a listener that adds a face to a set, and its
     function (which set, workshop, face)."""
+    opens, open_in_edit = edit_tab
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture."""
@@ -115,6 +117,7 @@ def own_tab(
                 save_face = gr.Button("Save face", size="sm")
                 save_photo = gr.Button("Save photograph", size="sm",
                                        interactive=first.face.photo is not None)  # fmt: skip
+                go_on = gr.Button("Edit this face", size="sm")
             verdict = message("verdict")
             slots = [slot_row(slot) for slot in range(SLOTS)]
             heading("Try it on")
@@ -217,6 +220,12 @@ def own_tab(
         sitting = (state.sitting or first).setting(state.settings(positions))
         return download_edit(editor, sitting, whole)
 
+    def edit_further(_: gr.EventData, state: Workshop, *positions: float) -> Updates:
+        """With the sliders of the other tab, from where these stand."""
+        with turn:
+            applied = editor.apply((state.sitting or first).face, state.settings(positions))
+        return {tabs: gr.Tabs(selected="edit"), **open_in_edit((applied,))}
+
     def try_on(state: Workshop, face: Face) -> Updates:
         state = replace(state, sitting=Sitting.at((face,)))
         return {
@@ -257,6 +266,7 @@ def own_tab(
     sample.click(try_sample, work, trying, **opening)
     for button, whole in ((save_face, False), (save_photo, True)):
         then_download(button.click(partial(save, whole), [work, *sliders], saved, **opening), saved)
+    opens(go_on.click, edit_further, [work, *sliders], (tabs,))
     for slot, (row, _) in enumerate(slots):
         download, discard = (child for child in row.children if isinstance(child, gr.Button))
         then_download(download.click(partial(save_slider, slot), work, saved, **PRIVATE), saved)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from page.sets import FullSet
-from page.visitors import FORGET, PRIVATE, TRUNCATION, Faces, Updates, turn
+from page.visitors import FORGET, PRIVATE, TRUNCATION, EditTab, Updates, turn
 from page.widgets import heading, html, message, pictures, thumbnails
 from vaegan import images, latents
 from vaegan.editor import Editor
@@ -28,7 +28,7 @@ Other = tuple[gr.State, list[Any], Callable[..., Updates]]  # what another tab t
 def random_tab(
     editor: Editor,
     tabs: gr.Tabs,
-    edit_tab: tuple[Callable[..., None], Callable[[Faces], Updates]],
+    edit_tab: EditTab,
     morph: Other,
     own: Other,
 ) -> None:

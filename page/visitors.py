@@ -9,6 +9,7 @@ import os
 import secrets
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,8 @@ opened: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
 Faces = tuple[Face, ...]
+# What makes a listener of another tab that opens faces to be edited, and what it shows of them.
+EditTab = tuple[Callable[..., None], Callable[[Faces], Updates]]
 PRIVATE = {"api_visibility": "private"}
 
 
@@ -64,6 +67,7 @@ class Sitting:
     edits: what was set for each of them; that of the face being edited is as old as its opening
     index: which is being edited
     views: the same face alone, and in its photograph, as the live picture shows them
+    before: what it was until its edit was applied, if it was; of several times, the last
     id: the same as long as the sliders' history goes on
     """
 
@@ -71,6 +75,7 @@ class Sitting:
     edits: tuple[Settings, ...]
     index: int
     views: dict[str, View]
+    before: Sitting | None = None
     id: str = field(default_factory=partial(secrets.token_urlsafe, 8))
 
     @classmethod

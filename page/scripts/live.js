@@ -59,6 +59,19 @@ scope.addEventListener("change", ({ target }) => {
     target.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// A finger that is about to scroll moves the slider it begins on; that is taken back.
+let touched = null, stood = "";
+scope.addEventListener("pointerdown", ({ target, pointerType }) => {
+    touched = pointerType === "touch" && target.matches("[type=range]") ? target : null;
+    stood = target.value;
+});
+scope.addEventListener("pointercancel", ({ target }) => {
+    if (target !== touched || target.value === stood) return;
+    target.value = stood;
+    for (const kind of ["input", "change"])
+        target.dispatchEvent(new Event(kind, { bubbles: true }));
+});
+
 // Press and hold: the face as it was.
 const original = () => props.value?.before?.[chosen("#view")] ?? props.value?.before?.Face;
 image.addEventListener("pointerdown", () => { if (original()) image.src = original(); });

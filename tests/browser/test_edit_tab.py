@@ -220,6 +220,12 @@ def test_going_on_from_an_edit(page, tmp_path):
     assert distance(further, unedited) > distance(edited, unedited)
     whole = np.asarray(saved(page, "Save photograph", tmp_path)).astype(int)
     assert np.abs(whole - np.asarray(Image.open(ASTRONAUT)))[300:].mean() < 2
+    click(page, "Take back what was applied")
+    assert changed(page, further) == edited
+    assert value(page) == 2
+    expect(page.get_by_role("button", name="Take back what was applied")).to_be_hidden()
+    slider(page).fill("0")
+    assert changed(page, edited) == unedited
 
 
 @pytest.mark.slow
@@ -248,6 +254,32 @@ def test_refining_and_stopping(page):
     before = settled(page)
     slider(page).fill("2")
     changed(page, before)
+
+
+def test_a_finger_scrolls_over_a_slider_or_drags_it(visit):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    unedited = upload(page, ASTRONAUT)
+    touches = page.context.new_cdp_session(page)
+
+    def drag(right: float, down: float) -> None:
+        """From three quarters of the slider on, in CSS pixels."""
+        box = slider(page).bounding_box()
+        x, y = box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2
+        for kind, part in (("touchStart", 0), *(("touchMove", n / 8) for n in range(1, 9))):
+            points = [{"x": x + right * part, "y": y + down * part}]
+            touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    slider(page).evaluate("range => range.scrollIntoView({ block: 'center' })")
+    top = page.evaluate("scrollY")
+    drag(0, -200)
+    page.wait_for_function("top => scrollY > top + 50", arg=top)
+    assert value(page) == 0
+    assert settled(page) == unedited
+    slider(page).evaluate("range => range.scrollIntoView({ block: 'center' })")
+    drag(60, 0)
+    changed(page, unedited)
+    assert value(page) > 1.5
 
 
 def test_what_was_chosen_last_stays(page, pair):

@@ -69,6 +69,9 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
         assert photograph.size == before.size
         assert blueness(photograph) > blueness(before) + 1
     assert saved(page, "Save face", tmp_path).width > 128
+    page.locator("#own").get_by_role("button", name="Edit this face").click()
+    assert distance(changed(page, ""), blued) < distance(plain, blued) / 2
+    page.get_by_role("tab", name="Your own").click()
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").first.click()
