@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import attributes, blend, checkpoint, data
+from vaegan import attributes, blend, checkpoint, colours, data
 from vaegan.config import ModelConfig, TrainConfig, at_resolution
 from vaegan.data import FaceSet
 from vaegan.models import build
@@ -48,9 +48,10 @@ def tiny_training() -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def strong_colours() -> Iterator[None]:
-    """Where faces are flat colours, an edit may make them as strong as it likes."""
+    """Where faces are flat colours, an edit may make them as strong as it likes, and adds up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blend, "GLOW", 1e6)
+        patch.setattr(colours, "GLOW", 1e6)
+        patch.setattr(blend, "BOLD", 1.0)
         yield
 
 

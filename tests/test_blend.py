@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from vaegan import blend
-from vaegan.blend import GLOW, Base, change, keep, structure, toned
+from vaegan import blend, colours
+from vaegan.blend import Base, change, keep, structure
 
 
 def picture(size: int, seed: int = 0) -> torch.Tensor:
@@ -32,28 +32,49 @@ def stripes() -> torch.Tensor:
     return 0.5 * (1 - 2 * (torch.arange(16) % 2)).view(1, 1, 16, 1).expand(1, 3, 16, 16)
 
 
-def plain(*colour: float) -> torch.Tensor:
-    return torch.tensor(colour).view(1, 3, 1, 1).repeat(1, 1, 4, 4)
+def test_one_colour_all_over_is_bolder_and_else_as_it_is():
+    r = picture(64)
+    gray = torch.full_like(r, 0.1)
+    torch.testing.assert_close(Base(r, r).led(r + gray), r + blend.BOLD * gray)
 
 
-def test_colours_that_grow_no_stronger_stay_as_they_are():
-    red, dull, blue = plain(0.5, -0.1, -0.1), plain(0.3, 0.1, 0.1), plain(-0.4, -0.4, 0.2)
-    assert torch.equal(toned(red, red), red)
-    assert torch.equal(toned(red, dull), dull)
-    assert torch.equal(toned(red, -dull), -dull)
-    torch.testing.assert_close(toned(red, blue), blue)
+def test_what_is_drawn_anew_is_bolder_and_else_as_it_is():
+    torch.testing.assert_close(
+        Base(stripes(), stripes()).led(-stripes()), stripes() - 2 * blend.BOLD * stripes()
+    )
 
 
-def test_a_colour_that_burns_keeps_its_hue_and_brightness():
-    gray, red = plain(0.1, 0.1, 0.1), plain(0.9, -0.3, -0.3)
-    found = toned(gray, red)
-    torch.testing.assert_close(found.mean(dim=1), red.mean(dim=1))
-    colour = (found - found.mean(dim=1, keepdim=True))[0, :, 0, 0]
-    torch.testing.assert_close(colour, colour.norm() * torch.tensor([2.0, -1, -1]) / 6**0.5)
-    assert 0.95 * GLOW < colour.norm() <= GLOW
-    # What is faint is hardly touched.
-    faint = plain(0.13, 0.09, 0.09)
-    torch.testing.assert_close(toned(gray, faint), faint, atol=0.002, rtol=0)
+@pytest.fixture
+def wide(monkeypatch) -> None:
+    """In 16 pixels the filter's own width is nothing."""
+    monkeypatch.setattr(colours, "AROUND", 0.1)
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_is_colour_alone_is_led_wherever_it_is():
+    """Beside the rest, which is led where nothing is drawn anew."""
+    x, r = picture(16), stripes()
+    change = 0.4 * picture(16, 7)
+    base = Base(x, r)
+    together = base.guide.together(change)
+    assert (together - change).abs().max() > 0.05
+    by_hand = torch.lerp(change, together, blend.LED)
+    torch.testing.assert_close(base.led(r + change, r + change), r + blend.BOLD * by_hand)
+    both = base.led(change - r, r + change)  # upside down, and colours
+    torch.testing.assert_close(both, r + blend.BOLD * (by_hand - 2 * r))
+
+
+@pytest.mark.usefixtures("wide")
+def test_the_more_is_matched_the_more_is_led(edit):
+    x, r, e = edit
+    gray = r + 0.4 * picture(16, 7)[:, :1]  # so that none grows too strong
+    base = Base(x, r)
+    led = base.led(e, gray)
+    assert (led - e).abs().max() > 0.05
+    for match in (0, 0.5, 1):
+        found = change(base, e, 1.0, match, gray)
+        wanted = up(torch.lerp(e, led, match) - r, 48)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
 def test_detail_zero_is_the_decoder(edit):
@@ -82,6 +103,7 @@ def test_without_an_edit_nothing_changes(edit, detail):
     x, r, _ = edit
     for match in (0, 0.5, 1):
         assert not change(Base(x, r), r.clone(), detail, match).any()
+        assert not change(Base(x, r), r.clone(), detail, match, r.clone()).any()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +154,8 @@ def test_matched_colours_are_the_photographs():
     r = torch.full((1, 3, 16, 16), 0.1)
     base = Base(x, r)
     assert (x + change(base, r + 0.4, 0.0)).mean() == pytest.approx(0.5, abs=1e-5)
-    assert (x + change(base, r + 0.4, 0.0, match=1)).mean() == pytest.approx(0.7, abs=1e-5)
+    matched = (x + change(base, r + 0.4, 0.0, match=1)).mean()
+    assert matched == pytest.approx(0.3 + 0.4 * blend.BOLD, abs=1e-5)
 
 
 def test_what_is_fine_and_faint_is_on_what_is_drawn_anew_too():

@@ -18,6 +18,7 @@ from vaegan import (
     VectorError,
     align,
     blend,
+    colours,
     directions,
     images,
     select,
@@ -91,7 +92,7 @@ def test_without_an_edit_detail_one_is_the_photograph_itself(editor, face):
 def test_detail_zero_is_the_decoder_enlarged(editor, face):
     size = len(face.crop)
     edited = editor.draw_edit(face, Settings({"Smiling": 500.0}))
-    edited = blend.toned(face.reconstruction, edited)
+    edited = colours.toned(face.reconstruction, edited)
     result = pixels(editor.edit(face, {"Smiling": 500.0}, detail=0.0))
     np.testing.assert_allclose(result, up(edited, size).clip(0, 255), atol=1)
 
@@ -99,10 +100,37 @@ def test_detail_zero_is_the_decoder_enlarged(editor, face):
 def test_detail_one_adds_the_difference_to_the_photograph(editor, face):
     size = len(face.crop)
     edited = editor.draw_edit(face, Settings({"Smiling": 500.0}))
-    edited = blend.toned(face.reconstruction, edited)
+    x = images.from_pil(Image.fromarray(face.crop))[None]
+    base = blend.Base(x, face.reconstruction)
+    edited = base.led(colours.toned(face.reconstruction, edited))
     expected = face.crop + up(edited, size) - up(face.reconstruction, size)
     result = pixels(editor.edit(face, {"Smiling": 500.0}, detail=1.0))
     np.testing.assert_allclose(result, expected.clip(0, 255), atol=1)
+
+
+def test_sliders_of_colour_keep_to_the_photographs_colours(editor, face, tiny_snapshot):
+    above = 100 * torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    vectors = dataclasses.replace(
+        editor.vectors, names=("Smiling", "Black_Hair"), above=above, below=above,
+        readouts=torch.zeros(2, 9), counts=((1, 1),) * 2, methods=(), measured=(),
+    )  # fmt: skip
+    two = Editor(load_snapshot(tiny_snapshot), vectors, "two")
+    view = FaceView.of(face, 64)
+
+    def by_hand(settings: dict[str, float], coloured: dict[str, float] | None) -> np.ndarray:
+        drawn = (
+            None if part is None else two.decode(face.z + two.direction(face.z, part))
+            for part in (settings, coloured)
+        )
+        return view.frame(next(drawn), Settings(), next(drawn))
+
+    mouth, hair = {"Smiling": 1.0, "Black_Hair": 0.0}, {"Black_Hair": 2.0}
+    both = {"Smiling": 1.0, "Black_Hair": 2.0}
+    for sliders, coloured in ((mouth, None), (hair, hair), (both, hair)):
+        found = two.frame(view, Settings(sliders))
+        np.testing.assert_allclose(found, by_hand(sliders, coloured), atol=1)
+        other = by_hand(sliders, None if coloured else sliders)
+        assert np.abs(found.astype(int) - other).max() > 10
 
 
 def test_the_whole_photograph_comes_back_at_its_own_size(editor, face, astronaut):

@@ -18,6 +18,7 @@ LAYERS = [
         "tables",
         "ica",
         "parallel",
+        "colours",
     },
     {"prior", "networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
     {"refine", "sources", "tuning", "video"},

@@ -30,8 +30,8 @@ def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
     edited = z + torch.tensor([0.3, 0.0, 2.0])
     editor = FlatEditor()
     pictures = (photograph, edited, editor.decode(z))
-    pure = leakage.judged_edit(editor, FlatJudge(), True, *pictures)
-    pasted = leakage.judged_edit(editor, FlatJudge(), False, *pictures)
+    pure = leakage.judged_edit(editor, FlatJudge(), 0, True, *pictures)
+    pasted = leakage.judged_edit(editor, FlatJudge(), 0, False, *pictures)
     torch.testing.assert_close(pure, torch.tensor([[0.3, 0.1, 2.5, 0.3]]))
     torch.testing.assert_close(pasted, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
 

@@ -40,10 +40,14 @@ class VectorError(ValueError):
 
 @dataclass(frozen=True)
 class Slider:
-    """How an attribute appears to people: plain words, and the group it stands in."""
+    """How an attribute appears to people: plain words, and the group it stands in.
+
+    colour: whether it changes nothing but colours, see `blend.Base.led`
+    """
 
     label: str
     group: str
+    colour: bool = False
 
 
 # In the order of the page. CelebA's other attributes have vectors too, but no slider: they are
@@ -59,10 +63,10 @@ SLIDERS: dict[str, Slider] = {
     "Eyeglasses": Slider("Eyeglasses", "Accessories"),
     "Wearing_Hat": Slider("Hat", "Accessories"),
     "Wearing_Earrings": Slider("Earrings", "Accessories"),
-    "Blond_Hair": Slider("Blond hair", "Hair"),
-    "Brown_Hair": Slider("Brown hair", "Hair"),
-    "Black_Hair": Slider("Black hair", "Hair"),
-    "Gray_Hair": Slider("Gray hair", "Hair"),
+    "Blond_Hair": Slider("Blond hair", "Hair", colour=True),
+    "Brown_Hair": Slider("Brown hair", "Hair", colour=True),
+    "Black_Hair": Slider("Black hair", "Hair", colour=True),
+    "Gray_Hair": Slider("Gray hair", "Hair", colour=True),
     "Bangs": Slider("Bangs", "Hair"),
     "Wavy_Hair": Slider("Wavy hair", "Hair"),
     "Receding_Hairline": Slider("Receding hairline", "Hair"),
@@ -73,9 +77,14 @@ SLIDERS: dict[str, Slider] = {
     "Bushy_Eyebrows": Slider("Bushy eyebrows", "Beard and brows"),
     "Heavy_Makeup": Slider("Makeup", "Makeup and skin"),
     "Wearing_Lipstick": Slider("Lipstick", "Makeup and skin"),
-    "Rosy_Cheeks": Slider("Rosy cheeks", "Makeup and skin"),
-    "Pale_Skin": Slider("Pale skin", "Makeup and skin"),
+    "Rosy_Cheeks": Slider("Rosy cheeks", "Makeup and skin", colour=True),
+    "Pale_Skin": Slider("Pale skin", "Makeup and skin", colour=True),
 }
+
+
+def of_colour(name: object) -> bool:
+    """Whether `name` is that of a slider which changes nothing but colours."""
+    return name in SLIDERS and SLIDERS[name].colour
 
 
 def offered(names: Iterable[str]) -> tuple[str, ...]:

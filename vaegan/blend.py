@@ -2,7 +2,8 @@
 
 A decoder of 64 pixels cannot hold a face's detail; the photograph can. With x the photograph's
 crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) in colours that do not
-burn (see `toned`), `up` an enlargement to the crop's size, and k between 0 and 1 for each pixel:
+burn (`toned`) and that keep to the photograph's (`Base.led`), `up` an enlargement to the crop's
+size, and k between 0 and 1 for each pixel:
 
     result = up(E) + k · (x − up(R))
 
@@ -22,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaegan.colours import Guide, blur, toned
 from vaegan.metrics import moments
 
 DETAIL = 0.7  # the highest at which a smile that is taken away leaves no teeth behind
@@ -29,7 +31,9 @@ WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
-GLOW = 0.2  # that an edit may add to a colour: distance from gray, in [-1, 1]
+LED = 0.7  # share of a change of nothing but colours that is kept together
+DRAWN = 0.02  # as FLAT, where an edit draws something, and is no change of colours
+BOLD = 1.1  # times a decoded edit, since a photograph's own texture hides some of it
 FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
 FAINT = 3.0  # … and faint within so many times its median magnitude
 
@@ -60,31 +64,43 @@ class Base:
         """
         size = self.x.shape[-1]
         small = enlarge(self.texture, min(self.reconstruction.shape[-1], size))
-        colours = enlarge(_blur(small, SPREAD), size)
+        colours = enlarge(blur(small, SPREAD), size)
         fine = self.x - enlarge(enlarge(self.x, min(FINE, size)), size)
         faint = FAINT * fine.abs().median()
         return self.texture - colours - fine.clamp(-faint, faint)
 
+    @cached_property
+    @torch.inference_mode()
+    def guide(self) -> Guide:
+        return Guide(enlarge(self.x, self.reconstruction.shape[-1]))
 
-def toned(reconstruction: Tensor, edited: Tensor) -> Tensor:
-    """A decoded edit, its colours hardly stronger than they were: (N, 3, R, R).
+    def led(self, edited: Tensor, coloured: Tensor | None = None) -> Tensor:
+        """A decoded edit that keeps to the photograph's colours: (N, 3, R, R).
 
-    Where an edit leads far from the faces it burns: foreheads turn red and skin orange, which in a
-    photograph nobody overlooks. A colour's distance from gray may grow by GLOW at most; its hue and
-    brightness are free.
+        Where it draws nothing anew, as far as that is so, what it changes is `Guide.together`; of
+        the part that is a change of colours alone, LED of it is, everywhere.
 
-    reconstruction, edited: (N, 3, R, R) in [-1, 1].
-    """
-    colour, before = (x - x.mean(dim=1, keepdim=True) for x in (edited, reconstruction))
-    strength = colour.norm(dim=1, keepdim=True)
-    more = (strength - before.norm(dim=1, keepdim=True)).clamp_min(0)
-    too_much = more - GLOW * torch.tanh(more / GLOW)
-    return edited - too_much / strength.clamp_min(1e-6) * colour
+        Args:
+            edited: E, (N, 3, R, R) in [-1, 1].
+            coloured: that of the sliders alone that change nothing but colours, if any are set.
+        """
+        change = edited - self.reconstruction
+        colours = torch.zeros_like(change) if coloured is None else coloured - self.reconstruction
+        rest = change - colours
+        led = torch.zeros_like(change)
+        if coloured is not None:
+            led = torch.lerp(colours, self.guide.together(colours), LED)
+        if rest.any():
+            anew = _unlike(self.reconstruction, edited, DRAWN).clamp_max(1)
+            led = led + torch.lerp(self.guide.together(rest), rest, anew)
+        return self.reconstruction + BOLD * led
 
 
 @torch.inference_mode()
-def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tensor:
-    """What an edit adds to x: result − x, (1, 3, S, S).
+def change(
+    base: Base, edited: Tensor, detail: float, match: float = 0, coloured: Tensor | None = None
+) -> Tensor:
+    """What an edit adds to x: result − x, (1, 3, S, S); as many as there are of x.
 
     Written as up(E − R) − (1 − k) · (x − up(R)), so that it is 0 to the last bit where k is 1 and
     E is R.
@@ -92,14 +108,18 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
     Args:
         edited: Dec(z + δ), (1, 3, R, R) in [-1, 1].
         detail: 0 to 1, see `keep`.
-        match: 0 to 1, how far to take the photograph's colours, pores and noise where its texture
-            is gone.
+        match: 0 to 1, how far to keep to the photograph's colours (`Base.led`), and to take its
+            colours, pores and noise where its texture is gone.
+        coloured: see `Base.led`.
 
     Raises:
         ValueError: detail outside [0, 1].
     """
     size = base.x.shape[-1]
     edited = toned(base.reconstruction, edited)
+    if match:
+        colours = None if coloured is None else toned(base.reconstruction, coloured)
+        edited = torch.lerp(edited, base.led(edited, colours), match)
     result = enlarge(edited - base.reconstruction, size)
     if detail < 1:
         lost = torch.lerp(base.texture, base.removable, match) if match < 1 else base.removable
@@ -113,7 +133,7 @@ def change(base: Base, edited: Tensor, detail: float, match: float = 0) -> Tenso
 def keep(reconstruction: Tensor, edited: Tensor, detail: float) -> Tensor:
     """k, the share of the photograph's texture that stays: (1, 1, R, R).
 
-    With M, how far `structure` is from 1: 0 at detail 0, 1 − M at 0.5, and from there
+    With M, how far structures are `_unlike`: 0 at detail 0, 1 − M at 0.5, and from there
     1 − (√a · M)^(1/a) with a = 2 · (1 − detail), M not capped before it is multiplied: that falls
     only where the structure is quite another. 1 at 1.
 
@@ -127,7 +147,7 @@ def keep(reconstruction: Tensor, edited: Tensor, detail: float) -> Tensor:
         raise ValueError(f"detail lies between 0 and 1, not at {detail}")
     if detail == 1:
         return torch.ones_like(edited[:, :1])
-    m = _mean(1 - structure(reconstruction, edited)).clamp_min(0) / TOLERANCE
+    m = _unlike(reconstruction, edited)
     if detail <= 0.5:
         return 2 * detail * (1 - m.clamp_max(1))
     a = 2 * (1 - detail)
@@ -139,17 +159,22 @@ def drawn_anew(reconstruction: Tensor, edited: Tensor) -> Tensor:
     return (1 - structure(reconstruction, edited)).clamp_min(0).mean(dim=(1, 2, 3))
 
 
-def structure(x: Tensor, y: Tensor) -> Tensor:
+def _unlike(reconstruction: Tensor, edited: Tensor, flat: float = FLAT) -> Tensor:
+    """How far `structure` is from 1 around each pixel, in TOLERANCEs: (N, 1, R, R)."""
+    return _mean(1 - structure(reconstruction, edited, flat)).clamp_min(0) / TOLERANCE
+
+
+def structure(x: Tensor, y: Tensor, flat: float = FLAT) -> Tensor:
     """How alike two pictures are drawn, place by place: (N, 1, R, R), at most 1.
 
     SSIM without its first factor, which compares brightness (Wang et al. 2004, eq. 13): another
     colour costs nothing, and where both are flat there is nothing to be unlike.
 
-    x, y: (N, 3, R, R) in [-1, 1]
+    x, y: (N, 3, R, R) in [-1, 1]; flat: the variance that is hardly any structure
     """
     x, y = (picture.mean(dim=1, keepdim=True) for picture in (x, y))
     *_, variances, covariance = moments(x, y, _mean)
-    return (2 * covariance + FLAT) / (variances + FLAT)
+    return (2 * covariance + flat) / (variances + flat)
 
 
 def _mean(x: Tensor) -> Tensor:
@@ -164,20 +189,6 @@ def _windows(size: int) -> Tensor:
     """(size, size), each row adding up to 1."""
     places = torch.arange(size)[:, None] + torch.arange(WINDOW) - WINDOW // 2
     return F.one_hot(places.clamp(0, size - 1), size).float().mean(dim=1)
-
-
-def _blur(x: Tensor, deviation: float) -> Tensor:
-    """A Gaussian blur of (1, C, S, S); its deviation in sides. Nothing darkens at the edges."""
-    weights = _gaussian(x.shape[-1], deviation)
-    return weights @ x @ weights.T
-
-
-@lru_cache(maxsize=32)
-def _gaussian(size: int, deviation: float) -> Tensor:
-    """(size, size), each row adding up to 1."""
-    ticks = torch.arange(size) / size
-    weights = torch.exp(-((ticks - ticks[:, None]) ** 2) / (2 * deviation**2))
-    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def enlarge(x: Tensor, size: int) -> Tensor:

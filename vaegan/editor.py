@@ -239,12 +239,24 @@ class Editor:
         """The decoder's picture of an edit: (1, 3, R, R) in [-1, 1]."""
         return self.decode(self._edited(face, settings))
 
+    def _draw_both(self, face: Face, settings: Settings) -> tuple[Tensor, Tensor | None]:
+        """`draw_edit`, and the same of the sliders alone that change nothing but colours."""
+        colours = {n: s for n, s in settings.sliders.items() if s and attributes.of_colour(n)}
+        if not colours:
+            return self.draw_edit(face, settings), None
+        parts = replace(settings, sliders=colours), settings
+        if len(colours) == sum(map(bool, settings.sliders.values())):
+            parts = (settings,)
+        drawn = self.decode(torch.cat([self._edited(face, part) for part in parts]))
+        return drawn[-1:], drawn[:1]
+
     def _edited(self, face: Face, settings: Settings) -> Tensor:
         return face.z + self.direction(face.z, settings.sliders, settings.hold)
 
     def frame(self, shown: View, settings: Settings) -> NDArray[np.uint8]:
         """An edit as `shown` shows it, (H, W, 3): quick enough for every move of a slider."""
-        return shown.frame(self.draw_edit(shown.face, settings), settings)
+        edited, coloured = self._draw_both(shown.face, settings)
+        return shown.frame(edited, settings, coloured)
 
     def compose(self, edits: Iterable[tuple[Face, Settings]]) -> Image.Image:
         """The photograph with several of its faces edited, at its own size.
@@ -262,12 +274,9 @@ class Editor:
                 raise ValueError("This face was drawn by the model: there is no photograph of it.")
             photo = photo or face.photo
             x = images.from_pil(Image.fromarray(face.crop))[None]
-            change = blend.change(
-                blend.Base(x, face.reconstruction),
-                self.draw_edit(face, settings),
-                settings.detail,
-                match=1,
-            )
+            base = blend.Base(x, face.reconstruction)
+            edited, coloured = self._draw_both(face, settings)
+            change = blend.change(base, edited, settings.detail, 1, coloured)
             levels = images.to_levels(change)
             photo = align.paste(photo, levels, face.matrix, settings.softness)
         if photo is None:

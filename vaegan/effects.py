@@ -61,7 +61,7 @@ class Edits:
             few, others = known.rows(chosen), bystanders(judge, target)
             for strength in strengths:
                 shift = editor.direction(few.z, {name: strength})
-                after = scores_after(editor, judge, few, shift, pure)
+                after = scores_after(editor, judge, few, target, shift, pure)
                 seen = verdicts(before[chosen], after, target, others)
                 self.parts[strength][chosen, column] = seen
 

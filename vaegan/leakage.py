@@ -18,8 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vaegan import images
-from vaegan.blend import toned
+from vaegan import attributes, blend, images
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.judge import Judge
@@ -104,21 +103,25 @@ def verdicts(before: Tensor, after: Tensor, target: int, others: Tensor, sign: i
 
 
 def judged_edit(
-    editor: Editor, judge: Judge, pure: bool, x: Tensor, z: Tensor, r: Tensor
+    editor: Editor, judge: Judge, target: int, pure: bool, x: Tensor, z: Tensor, r: Tensor
 ) -> Tensor:
-    """The judge's scores, (N, A), of some faces that were edited to z.
+    """The judge's scores, (N, A), of some faces whose `target` was edited to z.
 
     pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
     """
     edited = editor.decode(z)
-    return judge.see(edited if pure else (x + toned(r, edited) - r).clamp(-1, 1))[0]
+    if pure:
+        return judge.see(edited)[0]
+    coloured = edited if attributes.of_colour(judge.names[target]) else None
+    change = blend.change(blend.Base(x, r), edited, detail=1, match=1, coloured=coloured)
+    return judge.see((x + change).clamp(-1, 1))[0]
 
 
 def scores_after(
-    editor: Editor, judge: Judge, known: Known, shift: Tensor, pure: bool = True
+    editor: Editor, judge: Judge, known: Known, target: int, shift: Tensor, pure: bool = True
 ) -> Tensor:
     """`judged_edit` of all faces of `known` with `shift`, (D,) or (N, D), added to z: (N, A)."""
-    look = partial(judged_edit, editor, judge, pure)
+    look = partial(judged_edit, editor, judge, target, pure)
     return mapped(look, known.x, known.z + shift, known.r)
 
 
@@ -189,7 +192,7 @@ def at_same_effect(
     before = faces.seen(pure)
 
     def look(strength: float) -> Tensor:
-        after = scores_after(editor, judge, faces, sign * strength * direction, pure)
+        after = scores_after(editor, judge, faces, target, sign * strength * direction, pure)
         return verdicts(before, after, target, others, sign)
 
     return matched(look, goal) if len(faces.z) else None

@@ -318,7 +318,7 @@ def measure(trial: Trial, step: Tensor) -> dict[str, Any]:
         few = trial.lacking(pure, 2 * trial.options.faces)
         before = few.seen(pure)
         shift = strength * trial.steps(few, step)
-        after = leakage.scores_after(trial.editor, judge, few, shift, pure)
+        after = leakage.scores_after(trial.editor, judge, few, target, shift, pure)
         parts = leakage.verdicts(before, after, target, others, trial.sign)
         numbers = {
             "effect": round(float(parts[:, 0, 0].mean()), 3) if len(before) else 0.0,

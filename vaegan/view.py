@@ -38,13 +38,16 @@ class FaceView:
         face = replace(face, crop=thumbnail(face, size))
         return cls(face, size, Base(_tensor(face.crop), face.reconstruction))
 
-    def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
-        """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (size, size, 3)."""
+    def frame(
+        self, edited: Tensor, settings: Settings, coloured: Tensor | None = None
+    ) -> NDArray[np.uint8]:
+        """edited: (1, 3, R, R), the decoder's picture of the edit; coloured: see `blend.change`.
+        Returns (size, size, 3)."""
         if self.base is None:
             return plain(edited, self.size)
         # The decoder alone at detail 0, the photograph's colours from 0.5 on.
         match = min(1.0, 2 * settings.detail)
-        change = blend.change(self.base, edited, settings.detail, match)
+        change = blend.change(self.base, edited, settings.detail, match, coloured)
         return images.add(self.face.crop, change)
 
 
@@ -75,12 +78,15 @@ class PhotoView:
         return cls(face, np.array(small), base, box, torch.from_numpy(grid))
 
     @torch.inference_mode()
-    def frame(self, edited: Tensor, settings: Settings) -> NDArray[np.uint8]:
-        """edited: (1, 3, R, R), the decoder's picture of the edit. Returns (H, W, 3)."""
+    def frame(
+        self, edited: Tensor, settings: Settings, coloured: Tensor | None = None
+    ) -> NDArray[np.uint8]:
+        """edited: (1, 3, R, R), the decoder's picture of the edit; coloured: see `blend.change`.
+        Returns (H, W, 3)."""
         left, top, right, bottom = self.box
         result = self.picture.copy()
         if left < right and top < bottom:
-            change = blend.change(self.base, edited, settings.detail, match=1)
+            change = blend.change(self.base, edited, settings.detail, 1, coloured)
             change *= torch.from_numpy(align.mask(change.shape[-1], settings.softness))
             change = F.grid_sample(change, self.grid, align_corners=False)
             inside = result[top:bottom, left:right]

@@ -1,0 +1,85 @@
+"""Colours of a decoded edit that is to be laid over a photograph.
+
+They do not burn (`toned`), and they keep to the photograph's: what belongs together there changes
+together (`Guide.together`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+GLOW = 0.2  # that an edit may add to a colour: distance from gray, in [-1, 1]
+AROUND = 0.02  # crop sides: deviation of the blur within which colours are kept together, …
+ALIKE = 0.02  # … those with a variance below this, in [-1, 1] units, counting as one
+MADE_UP = 1.5  # how many times what is left of a change is strengthened at most
+
+
+def toned(reconstruction: Tensor, edited: Tensor) -> Tensor:
+    """A decoded edit, its colours hardly stronger than they were: (N, 3, R, R).
+
+    Where an edit leads far from the faces it burns: foreheads turn red and skin orange, which in a
+    photograph nobody overlooks. A colour's distance from gray may grow by GLOW at most; its hue and
+    brightness are free.
+
+    reconstruction, edited: (N, 3, R, R) in [-1, 1].
+    """
+    colour, before = (x - x.mean(dim=1, keepdim=True) for x in (edited, reconstruction))
+    strength = colour.norm(dim=1, keepdim=True)
+    more = (strength - before.norm(dim=1, keepdim=True)).clamp_min(0)
+    too_much = more - GLOW * torch.tanh(more / GLOW)
+    return edited - too_much / strength.clamp_min(1e-6) * colour
+
+
+class Guide:
+    """A photograph whose colours say what belongs together.
+
+    A guided filter (He et al. 2010, "Guided image filtering", eq. 14 to 16). z holds colours by
+    place: a vector darkens hair where most people have it, and stops where they have a forehead.
+    The filter carries such a change on into a fringe, and off the skin beside it.
+
+    x: (N, 3, R, R) in [-1, 1], at the decoder's size
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+        self.mean = mean = blur(x, AROUND)
+        covariance = _around(x[:, :, None] * x[:, None]) - mean[:, :, None] * mean[:, None]
+        ridge = covariance.movedim((1, 2), (-2, -1)) + ALIKE * torch.eye(3)
+        self.inverse = torch.linalg.inv(ridge).movedim((-2, -1), (1, 2))  # (N, 3, 3, R, R)
+
+    def together(self, change: Tensor) -> Tensor:
+        """A change of colours, the same around each place for pixels of one colour: (N, 3, R, R).
+
+        It is as strong as it was, unless MADE_UP does not suffice for that.
+        """
+        change_mean = blur(change, AROUND)
+        covariance = _around(self.x[:, :, None] * change[:, None])
+        covariance = covariance - self.mean[:, :, None] * change_mean[:, None]
+        slope = (self.inverse[:, :, :, None] * covariance[:, None]).sum(dim=2)
+        offset = change_mean - (slope * self.mean[:, :, None]).sum(dim=1)
+        filtered = (_around(slope) * self.x[:, :, None]).sum(dim=1) + blur(offset, AROUND)
+        before, after = (part.flatten(1).norm(dim=1) for part in (change, filtered))
+        gain = (before / after.clamp_min(1e-6)).clamp(1, MADE_UP)
+        return gain.view(-1, 1, 1, 1) * filtered
+
+
+def _around(x: Tensor) -> Tensor:
+    """`blur` of (N, 3, 3, R, R) with the deviation AROUND."""
+    return blur(x.flatten(1, 2), AROUND).unflatten(1, (3, 3))
+
+
+def blur(x: Tensor, deviation: float) -> Tensor:
+    """A Gaussian blur of (N, C, S, S); its deviation in sides. Nothing darkens at the edges."""
+    weights = _gaussian(x.shape[-1], deviation)
+    return weights @ x @ weights.T
+
+
+@lru_cache(maxsize=32)
+def _gaussian(size: int, deviation: float) -> Tensor:
+    """(size, size), each row adding up to 1."""
+    ticks = torch.arange(size) / size
+    weights = torch.exp(-((ticks - ticks[:, None]) ** 2) / (2 * deviation**2))
+    return weights / weights.sum(dim=1, keepdim=True)
