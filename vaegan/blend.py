@@ -31,7 +31,7 @@ WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
-LED = 0.7  # share of a change of nothing but colours that is kept together
+LED = 0.7  # share of a change of colours alone that goes together where the photograph's do
 DRAWN = 0.02  # as FLAT, where an edit draws something, and is no change of colours
 BOLD = 1.1  # times a decoded edit, since a photograph's own texture hides some of it
 FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
@@ -75,21 +75,20 @@ class Base:
         return Guide(enlarge(self.x, self.reconstruction.shape[-1]))
 
     def led(self, edited: Tensor, coloured: Tensor | None = None) -> Tensor:
-        """A decoded edit that keeps to the photograph's colours: (N, 3, R, R).
+        """A decoded edit as bold as a photograph needs it, which leads its colours: (N, 3, R, R).
 
-        Where it draws nothing anew, as far as that is so, what it changes is `Guide.together`; of
-        the part that is a change of colours alone, LED of it is, everywhere.
+        What is a change of colours alone goes together, by LED, where the photograph's colours do
+        (`Guide.together`); of the rest, that which draws nothing anew.
 
         Args:
             edited: E, (N, 3, R, R) in [-1, 1].
-            coloured: that of the sliders alone that change nothing but colours, if any are set.
+            coloured: the same of the sliders that change nothing but colours, if any is set.
         """
-        change = edited - self.reconstruction
-        colours = torch.zeros_like(change) if coloured is None else coloured - self.reconstruction
-        rest = change - colours
-        led = torch.zeros_like(change)
+        led, rest = torch.zeros_like(edited), edited - self.reconstruction
         if coloured is not None:
+            colours = coloured - self.reconstruction
             led = torch.lerp(colours, self.guide.together(colours), LED)
+            rest = rest - colours
         if rest.any():
             anew = _unlike(self.reconstruction, edited, DRAWN).clamp_max(1)
             led = led + torch.lerp(self.guide.together(rest), rest, anew)

@@ -6,7 +6,7 @@ know well and those that go with the attribute in life (a smile lifts the cheeks
 can be compared at the same effect only: whoever does nothing leaks nothing.
 
 An edit is looked at in two ways: `pure`, the decoder's edit against its own reconstruction, or
-else the photograph with the edit's difference laid over it (detail 1) against the photograph.
+else the photograph with the edit laid over it, as on the page (detail 1), against the photograph.
 """
 
 from __future__ import annotations
