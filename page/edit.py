@@ -201,7 +201,8 @@ def edit_tab(editor: Editor) -> EditTab:
         """An edit stays when the next face is chosen."""
         if state is None or not 0 <= event.index < len(state.faces):
             return {source.note: FORGOTTEN, **at_rest()}
-        edits = state.setting(read(*values)).edits
+        # Where another face was opened since the click, the values are not of that one.
+        edits = state.setting(read(*values)).edits if event.face == state.id else state.edits
         # The tiles too: a click that came while this one was under way has marked another.
         return show_all(Sitting.at(state.faces, event.index, edits, editor))
 
@@ -324,7 +325,7 @@ def edit_tab(editor: Editor) -> EditTab:
     # odd ones in its own words.
     opens(source.photo.upload, upload, [source.photo, sitting], preprocess=False, **every)
     opens(source.example.click, pick_example, [], **every)
-    opens(source.others.click, pick_other, [sitting, *positions])
+    opens(source.others.click, pick_other, [sitting, *positions], **every)
     source.frame.click(frame_another, sitting, outputs, **waiting)
     opens(source.square.click, use_frame, [unframed, sitting, *positions])
     opens(more.apply.click, apply, [sitting, *positions])

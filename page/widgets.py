@@ -80,7 +80,8 @@ def progress() -> gr.HTML:
 
 
 def pictures(value: list[dict[str, str]] | None = None, does: str = "") -> gr.HTML:
-    """A row of `thumbnails` to click on; the listener finds `index` in its event.
+    """A row of `thumbnails` to click on; the listener finds `index` in its event, and `face`: what
+    the live picture of the tab shows, as its value says it.
 
     does: what a click does, such as "Take out"; otherwise it chooses a picture.
     """
@@ -250,7 +251,8 @@ element.addEventListener("click", (event) => {
     if (!button) return;
     const all = [...element.querySelectorAll("button")];
     if (button.ariaPressed) for (const other of all) other.ariaPressed = other === button;
-    trigger("click", { index: all.indexOf(button) });
+    const face = element.closest(".tabitem").querySelector(".block.live")?.dataset.face;
+    trigger("click", { index: all.indexOf(button), face });
 });
 """
 SAVE = """
