@@ -261,7 +261,8 @@ def edit_tab(editor: Editor) -> EditTab:
                 face = next(steps)
             if number % TOLD == TOLD - 1:
                 newer = state.replaced(editor, face).setting(settings)
-                state = replace(newer, id=state.id)  # the same face: undo goes on as before
+                # The same face: undo goes on as before, and so does taking back.
+                state = replace(newer, id=state.id, before=state.before)
                 told = show(state)
                 kept = (sitting, result.stage, source.reconstruction)
                 yield {more.bar: (number + 1) / optimisation.STEPS, **{c: told[c] for c in kept}}

@@ -234,9 +234,9 @@ WHAT_TEXTURE_IS = """
 of what an edit takes away. The edge is where an edited face meets the photograph.</p>
 """
 WHAT_THEY_DO = """
-<p class="small">Apply makes the edited face the new original, with all sliders at 0; the last time
-can be taken back, with what was set then. Refine searches for some seconds for a z that draws a
-face more like the photograph’s.</p>
+<p class="small">Apply makes the edited face the new original, with all sliders at 0. Until another
+face is chosen, the last time can be taken back. Refine searches for some seconds for a z that draws
+a face more like the photograph’s.</p>
 <p class="small">A saved photograph keeps its size, up to 16 million pixels, its format and
 colour profile. Place, camera and time are left out of it, and a mark is put in that it was
 edited.</p>

@@ -221,7 +221,7 @@ def own_tab(
         return download_edit(editor, sitting, whole)
 
     def edit_further(_: gr.EventData, state: Workshop, *positions: float) -> Updates:
-        """With the sliders of the other tab, from where these stand."""
+        """Opens the face in the other tab, with these sliders applied to it."""
         with turn:
             applied = editor.apply((state.sitting or first).face, state.settings(positions))
         return {tabs: gr.Tabs(selected="edit"), **open_in_edit((applied,))}

@@ -33,7 +33,7 @@ SIZE = 384  # pixels of the live picture
 LARGE = 512  # of the whole photograph's longer side
 FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
 
-MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB
+MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB, twice after Apply
 SHRUNK = "The photograph was shrunk to 16 million pixels."
 MANY = f"Only the {MOST_FACES} largest faces of this photograph can be edited."
 FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
@@ -67,7 +67,7 @@ class Sitting:
     edits: what was set for each of them; that of the face being edited is as old as its opening
     index: which is being edited
     views: the same face alone, and in its photograph, as the live picture shows them
-    before: what it was until its edit was applied, if it was; of several times, the last
+    before: the sitting before the last Apply, unless another face was chosen since
     id: the same as long as the sliders' history goes on
     """
 

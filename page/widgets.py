@@ -80,8 +80,8 @@ def progress() -> gr.HTML:
 
 
 def pictures(value: list[dict[str, str]] | None = None, does: str = "") -> gr.HTML:
-    """A row of `thumbnails` to click on; the listener finds `index` in its event, and `face`: what
-    the live picture of the tab shows, as its value says it.
+    """A row of `thumbnails` to click on; the listener finds `index` in its event, and in `face` the
+    id in the value of the tab's live picture, if it has both.
 
     does: what a click does, such as "Take out"; otherwise it chooses a picture.
     """

@@ -65,6 +65,29 @@ def test_what_is_colour_alone_is_led_wherever_it_is():
 
 
 @pytest.mark.usefixtures("wide")
+def test_what_is_hardly_drawn_is_led_in_part():
+    """Faint stripes upside down, on a photograph that has none: the filter would take them away."""
+    faint = 0.08 * stripes()
+    found = Base(torch.zeros_like(faint), faint).led(-faint) - faint
+    variances = 2 * 0.24 * 0.08**2
+    anew = 2 * variances / (variances + blend.DRAWN) / blend.TOLERANCE
+    assert anew == pytest.approx(0.8, abs=0.01)
+    inside = (..., slice(3, -3), slice(3, -3))
+    wanted = blend.BOLD * anew * -2 * faint
+    torch.testing.assert_close(found[inside], wanted[inside], rtol=0.02, atol=0)
+
+
+def test_several_faces_lose_texture_as_each_alone():
+    x, r, e = (torch.cat([picture(size, seed), picture(size, seed + 1)]) for size, seed in
+               ((256, 1), (16, 3), (16, 5)))  # fmt: skip
+    x[1] *= 0.1
+    together = change(Base(x, r), e, blend.DETAIL, 1, e)
+    for n in range(2):
+        alone = change(Base(x[[n]], r[[n]]), e[[n]], blend.DETAIL, 1, e[[n]])
+        torch.testing.assert_close(together[[n]], alone, rtol=0, atol=1e-4)
+
+
+@pytest.mark.usefixtures("wide")
 def test_the_more_is_matched_the_more_is_led(edit):
     x, r, e = edit
     gray = r + 0.4 * picture(16, 7)[:, :1]  # so that none grows too strong

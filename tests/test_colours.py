@@ -5,7 +5,7 @@ import torch
 from test_blend import picture
 
 from vaegan import colours
-from vaegan.colours import GLOW, Guide, toned
+from vaegan.colours import AROUND, GLOW, Guide, blur, toned
 
 
 def plain(*colour: float) -> torch.Tensor:
@@ -50,6 +50,17 @@ def test_pixels_of_one_colour_change_alike():
     found = Guide(x).together(given)[..., 8:-8, 30]
     assert (found[..., dark[8:-8]] < -0.2).all()
     assert (found[..., ~dark[8:-8]].abs() < 0.02).all()
+
+
+def test_what_is_lost_is_made_up_for_within_limits():
+    """Stripes across a photograph of one colour are taken away, one colour is not."""
+    x = torch.zeros(1, 3, 64, 64)
+    stripes = 0.2 * (1 - 2 * (torch.arange(64) % 2)).view(1, 1, 64, 1).expand_as(x)
+    bare = blur(blur(stripes + 0.1, AROUND), AROUND)
+    assert (stripes + 0.1).norm() > 1.5 * bare.norm()
+    torch.testing.assert_close(Guide(x).together(stripes + 0.1), 1.5 * bare)
+    faint = 0.05 * stripes + 0.1
+    torch.testing.assert_close(Guide(x).together(faint).norm(), faint.norm(), rtol=1e-4, atol=0)
 
 
 def test_several_photographs_lead_as_each_alone(monkeypatch):

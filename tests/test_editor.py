@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from vaegan.attributes import AttributeVectors
 from vaegan.checkpoint import load_snapshot
 from vaegan.config import PRESETS
 from vaegan.face import Face
-from vaegan.view import FaceView
+from vaegan.view import FaceView, PhotoView
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +118,39 @@ def test_sliders_of_colour_keep_to_the_photographs_colours(editor, face, tiny_sn
     two = Editor(load_snapshot(tiny_snapshot), vectors, "two")
     view = FaceView.of(face, 64)
 
-    def by_hand(settings: dict[str, float], coloured: dict[str, float] | None) -> np.ndarray:
-        drawn = (
-            None if part is None else two.decode(face.z + two.direction(face.z, part))
-            for part in (settings, coloured)
+    def drawn(sliders: dict[str, float], coloured: dict[str, float] | None, hold: tuple) -> tuple:
+        edited, colours = (
+            None if part is None else two.decode(face.z + two.direction(face.z, part, hold))
+            for part in (sliders, coloured)
         )
-        return view.frame(next(drawn), Settings(), next(drawn))
+        return edited, Settings(), colours
+
+    def by_hand(*edit: Any) -> np.ndarray:
+        return view.frame(*drawn(*edit))
 
     mouth, hair = {"Smiling": 1.0, "Black_Hair": 0.0}, {"Black_Hair": 2.0}
     both = {"Smiling": 1.0, "Black_Hair": 2.0}
-    for sliders, coloured in ((mouth, None), (hair, hair), (both, hair)):
-        found = two.frame(view, Settings(sliders))
-        np.testing.assert_allclose(found, by_hand(sliders, coloured), atol=1)
-        other = by_hand(sliders, None if coloured else sliders)
+    for sliders, coloured, hold in (
+        (mouth, None, ()),
+        (hair, hair, ()),
+        (both, hair, ()),
+        (both, hair, ("Smiling",)),
+    ):
+        settings = Settings(sliders, hold)
+        found = two.frame(view, settings)
+        np.testing.assert_allclose(found, by_hand(sliders, coloured, hold), atol=1)
+        other = by_hand(sliders, None if coloured else sliders, hold)
         assert np.abs(found.astype(int) - other).max() > 10
+        # The whole photograph, as it is shown and as it is saved.
+        shown = PhotoView.of(face, face.photo, max(face.photo.size))
+        pictures = [
+            shown.frame(*drawn(sliders, part, hold)).astype(int)
+            for part in (coloured, None if coloured else sliders)
+        ]
+        np.testing.assert_allclose(two.frame(shown, settings), pictures[0], atol=1)
+        saved = pixels(two.compose([(face, settings)]))
+        right, wrong = (np.abs(picture - saved).mean() for picture in pictures)
+        assert right < wrong / 2
 
 
 def test_the_whole_photograph_comes_back_at_its_own_size(editor, face, astronaut):

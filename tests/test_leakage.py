@@ -1,11 +1,13 @@
 """What edits do beside what they should: by hand, and on flat faces of known colours."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from flat import SIDE, FlatEditor, FlatJudge, flat_faces
+from flat import SIDE, FlatEditor, FlatJudge, flat_faces, random
 from torch import Tensor
 
-from vaegan import leakage
+from vaegan import blend, colours, leakage
 from vaegan.leakage import bystanders, lacking, matched, verdicts
 
 pytestmark = pytest.mark.usefixtures("strong_colours")
@@ -34,6 +36,19 @@ def test_an_edited_photograph_keeps_its_detail_and_stays_within_its_range():
     pasted = leakage.judged_edit(editor, FlatJudge(), 0, False, *pictures)
     torch.testing.assert_close(pure, torch.tensor([[0.3, 0.1, 2.5, 0.3]]))
     torch.testing.assert_close(pasted, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
+
+
+def test_on_photographs_sliders_of_colour_are_led_as_on_the_page(monkeypatch):
+    """By a judge that tells the whole picture."""
+    editor = SimpleNamespace(decode=lambda z: z)
+    judge = SimpleNamespace(names=("Smiling", "Black_Hair"), see=lambda x: (x, None))
+    x, r, edited = (0.2 * random(3, 3, SIDE, SIDE, seed=seed) for seed in (1, 2, 3))
+    monkeypatch.setattr(colours, "AROUND", 0.1)
+    found = [leakage.judged_edit(editor, judge, row, False, x, edited, r) for row in (0, 1)]
+    for picture, coloured in zip(found, (None, edited), strict=True):
+        change = blend.change(blend.Base(x, r), edited, 1, 1, coloured)
+        torch.testing.assert_close(picture, (x + change).clamp(-1, 1))
+    assert (found[0] - found[1]).abs().max() > 0.05
 
 
 def test_bystanders_are_judged_others_that_do_not_go_with_the_target():

@@ -1,9 +1,9 @@
 """A decoded edit laid over the photograph.
 
 A decoder of 64 pixels cannot hold a face's detail; the photograph can. With x the photograph's
-crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) in colours that do not
-burn (`toned`) and that keep to the photograph's (`Base.led`), `up` an enlargement to the crop's
-size, and k between 0 and 1 for each pixel:
+crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) with colours that hardly
+burn (`toned`) and keep to the photograph's, and BOLD times as far from R (`Base.led`), `up` an
+enlargement to the crop's size, and k between 0 and 1 for each pixel:
 
     result = up(E) + k · (x − up(R))
 
@@ -32,7 +32,7 @@ FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
 LED = 0.7  # share of a change of colours alone that goes together where the photograph's do
-DRAWN = 0.02  # as FLAT, where an edit draws something, and is no change of colours
+DRAWN = 0.02  # as FLAT, to tell where an edit draws something from where it only colours
 BOLD = 1.1  # times a decoded edit, since a photograph's own texture hides some of it
 FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
 FAINT = 3.0  # … and faint within so many times its median magnitude
@@ -40,9 +40,9 @@ FAINT = 3.0  # … and faint within so many times its median magnitude
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """What no edit changes: worked out once for each face and size.
+    """What no edit changes: worked out once for each face and size. N is 1 on the page.
 
-    x: (1, 3, S, S), the photograph's crop in [-1, 1]; reconstruction: R, (1, 3, R, R)
+    x: (N, 3, S, S), the photograph's crop in [-1, 1]; reconstruction: R, (N, 3, R, R)
     """
 
     x: Tensor
@@ -51,7 +51,7 @@ class Base:
     @cached_property
     @torch.inference_mode()
     def texture(self) -> Tensor:
-        """x − up(R), (1, 3, S, S): what the decoder cannot draw."""
+        """x − up(R), (N, 3, S, S): what the decoder cannot draw."""
         return self.x - enlarge(self.reconstruction, self.x.shape[-1])
 
     @cached_property
@@ -66,7 +66,7 @@ class Base:
         small = enlarge(self.texture, min(self.reconstruction.shape[-1], size))
         colours = enlarge(blur(small, SPREAD), size)
         fine = self.x - enlarge(enlarge(self.x, min(FINE, size)), size)
-        faint = FAINT * fine.abs().median()
+        faint = FAINT * fine.abs().flatten(1).median(dim=1).values.view(-1, 1, 1, 1)
         return self.texture - colours - fine.clamp(-faint, faint)
 
     @cached_property
@@ -75,10 +75,10 @@ class Base:
         return Guide(enlarge(self.x, self.reconstruction.shape[-1]))
 
     def led(self, edited: Tensor, coloured: Tensor | None = None) -> Tensor:
-        """A decoded edit as bold as a photograph needs it, which leads its colours: (N, 3, R, R).
+        """A decoded edit that the photograph leads, BOLD times as far from R: (N, 3, R, R).
 
-        What is a change of colours alone goes together, by LED, where the photograph's colours do
-        (`Guide.together`); of the rest, that which draws nothing anew.
+        What `Guide.together` makes of it takes the place of a change: of LED of what is a change of
+        colours alone, and of all else where it draws nothing anew.
 
         Args:
             edited: E, (N, 3, R, R) in [-1, 1].
@@ -99,13 +99,13 @@ class Base:
 def change(
     base: Base, edited: Tensor, detail: float, match: float = 0, coloured: Tensor | None = None
 ) -> Tensor:
-    """What an edit adds to x: result − x, (1, 3, S, S); as many as there are of x.
+    """What an edit adds to x: result − x, (N, 3, S, S).
 
     Written as up(E − R) − (1 − k) · (x − up(R)), so that it is 0 to the last bit where k is 1 and
     E is R.
 
     Args:
-        edited: Dec(z + δ), (1, 3, R, R) in [-1, 1].
+        edited: Dec(z + δ), (N, 3, R, R) in [-1, 1].
         detail: 0 to 1, see `keep`.
         match: 0 to 1, how far to keep to the photograph's colours (`Base.led`), and to take its
             colours, pores and noise where its texture is gone.
@@ -130,14 +130,14 @@ def change(
 
 
 def keep(reconstruction: Tensor, edited: Tensor, detail: float) -> Tensor:
-    """k, the share of the photograph's texture that stays: (1, 1, R, R).
+    """k, the share of the photograph's texture that stays: (N, 1, R, R).
 
     With M, how far structures are `_unlike`: 0 at detail 0, 1 − M at 0.5, and from there
     1 − (√a · M)^(1/a) with a = 2 · (1 − detail), M not capped before it is multiplied: that falls
     only where the structure is quite another. 1 at 1.
 
     Args:
-        reconstruction, edited: R and E, (1, 3, R, R) in [-1, 1]. detail: 0 to 1.
+        reconstruction, edited: R and E, (N, 3, R, R) in [-1, 1]. detail: 0 to 1.
 
     Raises:
         ValueError: detail outside [0, 1].
@@ -191,7 +191,7 @@ def _windows(size: int) -> Tensor:
 
 
 def enlarge(x: Tensor, size: int) -> Tensor:
-    """(1, C, R, R) → (1, C, size, size), bicubic; it shrinks as well."""
+    """(N, C, R, R) → (N, C, size, size), bicubic; it shrinks as well."""
     if x.shape[-1] == size:
         return x
     weights = _bicubic(x.shape[-1], size)

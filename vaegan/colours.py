@@ -1,7 +1,7 @@
 """Colours of a decoded edit that is to be laid over a photograph.
 
-They do not burn (`toned`), and they keep to the photograph's: what belongs together there changes
-together (`Guide.together`).
+They hardly burn (`toned`), and they keep to the photograph's: what belongs together there changes
+together (`Guide.together`). `vaegan.blend` says where.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-GLOW = 0.2  # that an edit may add to a colour: distance from gray, in [-1, 1]
+GLOW = 0.2  # that `toned` lets an edit add to a colour: distance from gray, in [-1, 1]
 AROUND = 0.02  # crop sides: deviation of the blur within which colours are kept together, …
 ALIKE = 0.02  # … those with a variance below this, in [-1, 1] units, counting as one
 MADE_UP = 1.5  # how many times what is left of a change is strengthened at most
@@ -53,7 +53,7 @@ class Guide:
     def together(self, change: Tensor) -> Tensor:
         """A change of colours, the same around each place for pixels of one colour: (N, 3, R, R).
 
-        It is as strong as it was, unless MADE_UP does not suffice for that.
+        Over the whole picture it is as strong as it was, or MADE_UP times what was left of it.
         """
         change_mean = blur(change, AROUND)
         covariance = _around(self.x[:, :, None] * change[:, None])

@@ -242,7 +242,7 @@ class Editor:
     def _draw_both(self, face: Face, settings: Settings) -> tuple[Tensor, Tensor | None]:
         """`draw_edit`, and the same of the sliders alone that change nothing but colours."""
         colours = {n: s for n, s in settings.sliders.items() if s and attributes.of_colour(n)}
-        if not colours:
+        if not colours or face.photo is None:  # that would lead them
             return self.draw_edit(face, settings), None
         parts = replace(settings, sliders=colours), settings
         if len(colours) == sum(map(bool, settings.sliders.values())):

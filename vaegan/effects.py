@@ -31,7 +31,7 @@ class Edits:
     """Every slider at every strength, on faces that the judge says lack the attribute.
 
     mode: "reconstruction": the decoder's edit against its own reconstruction; "photograph": the
-        photograph with the decoder's difference added (detail 1) against the photograph.
+        photograph with the edit laid over it (detail 1) against the photograph.
     """
 
     def __init__(

@@ -107,7 +107,7 @@ def judged_edit(
 ) -> Tensor:
     """The judge's scores, (N, A), of some faces whose `target` was edited to z.
 
-    pure: the decoder's own picture; else the photograph with the difference laid over it (detail 1)
+    pure: the decoder's own picture; else the photograph with the edit laid over it (detail 1)
     """
     edited = editor.decode(z)
     if pure:

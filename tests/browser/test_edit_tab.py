@@ -266,7 +266,17 @@ def test_refining_and_stopping(page):
     expect(bar).to_be_hidden()
     before = settled(page)
     slider(page).fill("2")
-    changed(page, before)
+    edited = changed(page, before)
+    click(page, "Apply, and go on from here")
+    applied = changed(page, edited)
+    drawn = source(page, "#reconstruction img")
+    click(page, "Refine the likeness")
+    changed(page, drawn, "#reconstruction img")
+    expect(page.get_by_role("button", name="Refine the likeness")).to_be_visible(timeout=60_000)
+    slider(page).fill("-1")
+    further = changed(page, applied)
+    click(page, "Take back what was applied")
+    assert changed(page, further) == edited
 
 
 def test_a_finger_scrolls_over_a_slider_or_drags_it(visit):
