@@ -35,8 +35,12 @@ def pair(tmp_path) -> Path:
 
 
 CLICKS = """
-(faces) => faces.forEach((face) =>
-    document.querySelector(`#source button[title="Face ${face}"]`).click())
+async (faces) => {
+    for (const face of faces) {
+        document.querySelector(`#source button[title="Face ${face}"]`).click();
+        await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+}
 """
 
 
@@ -61,13 +65,13 @@ def test_an_edit_of_one_face_stays_while_the_next_is_edited(page, pair, tmp_path
     click(page, "Face 1")
     changed(page, both_edited)
     assert value(page) == 3
-    # Of clicks in one moment the last one counts, and each face keeps its own edit.
+    # Of clicks in a row the last one counts, and each face keeps its own edit.
     for edit, clicks, other in (("1", (1, 2), "-3"), ("-2", (1, 2, 1), "1"), ("1", (1, 2), "-2")):
         slider(page).fill(edit)
         settled(page)
         page.evaluate(CLICKS, clicks)
+        page.wait_for_timeout(2000)  # an earlier click may show the same face as the last
         expect(slider(page)).to_have_value(other)
-        settled(page)
 
 
 def test_undo_redo_and_resets(page):
