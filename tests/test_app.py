@@ -33,7 +33,7 @@ gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
 from page import build, look, models, visitors  # noqa: E402
-from page.edit import framed  # noqa: E402
+from page.edit import Chosen, framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
 from page.sets import FullSet, with_one  # noqa: E402
 
@@ -368,6 +368,22 @@ def test_a_slider_tells_what_it_was_measured_to_do():
         "At +2, 93 of 100 faces show it; at −2, it is gone from 80 of 100 that had it."
     )
     assert told(judged=False, effect=0.93, moves=moves, below={"effect": 0.8}) == also
+
+
+def test_sliders_of_a_face_that_is_no_longer_open_are_not_the_next_ones(editor, page, astronaut):
+    """A click that was made while another face was being opened brings the sliders of before."""
+    (pick,) = (one.fn for one in page.fns.values() if one.name == "pick_other")
+    face = editor.open(astronaut)
+    kept = Settings({"Smiling": -2.0})
+    state = visitors.Sitting.at((face, face), 0, (Settings(), kept), editor)
+    sittings = {}
+    for shown in (state.id, "another"):
+        event = SimpleNamespace(index=1, face=shown)
+        updates = pick(event, Chosen(), state, 0.7, 0.3, [], 1.0)
+        (sittings[shown],) = (v for v in updates.values() if isinstance(v, visitors.Sitting))
+    assert all(sitting.edits[1] == kept for sitting in sittings.values())
+    assert sittings[state.id].edits[0].sliders == {"Smiling": 1.0}
+    assert sittings["another"].edits[0] == Settings()
 
 
 def test_whatever_opens_a_face_stops_a_refinement(page):
