@@ -240,15 +240,19 @@ class Editor:
         return self.decode(self._edited(face, settings))
 
     def _draw_both(self, face: Face, settings: Settings) -> tuple[Tensor, Tensor | None]:
-        """`draw_edit`, and the same of the sliders alone that change nothing but colours."""
-        colours = {n: s for n, s in settings.sliders.items() if s and attributes.of_colour(n)}
-        if not colours or face.photo is None:  # that would lead them
+        """`draw_edit`, and the same of the sliders alone that change nothing but colours; None if
+        none of those is set, or if there is no photograph that would lead them."""
+        moved = {name: value for name, value in settings.sliders.items() if value}
+        colours = {name: value for name, value in moved.items() if attributes.of_colour(name)}
+        if not colours or face.photo is None:
             return self.draw_edit(face, settings), None
-        parts = replace(settings, sliders=colours), settings
-        if len(colours) == sum(map(bool, settings.sliders.values())):
-            parts = (settings,)
-        drawn = self.decode(torch.cat([self._edited(face, part) for part in parts]))
-        return drawn[-1:], drawn[:1]
+        if colours == moved:
+            edited = self.draw_edit(face, settings)
+            return edited, edited
+        alone = replace(settings, sliders=colours)
+        z = torch.cat([self._edited(face, settings), self._edited(face, alone)])
+        edited, coloured = self.decode(z).split(1)
+        return edited, coloured
 
     def _edited(self, face: Face, settings: Settings) -> Tensor:
         return face.z + self.direction(face.z, settings.sliders, settings.hold)
@@ -276,7 +280,7 @@ class Editor:
             x = images.from_pil(Image.fromarray(face.crop))[None]
             base = blend.Base(x, face.reconstruction)
             edited, coloured = self._draw_both(face, settings)
-            change = blend.change(base, edited, settings.detail, 1, coloured)
+            change = blend.change(base, edited, settings.detail, match=1, coloured=coloured)
             levels = images.to_levels(change)
             photo = align.paste(photo, levels, face.matrix, settings.softness)
         if photo is None:

@@ -86,7 +86,7 @@ class PhotoView:
         left, top, right, bottom = self.box
         result = self.picture.copy()
         if left < right and top < bottom:
-            change = blend.change(self.base, edited, settings.detail, 1, coloured)
+            change = blend.change(self.base, edited, settings.detail, match=1, coloured=coloured)
             change *= torch.from_numpy(align.mask(change.shape[-1], settings.softness))
             change = F.grid_sample(change, self.grid, align_corners=False)
             inside = result[top:bottom, left:right]
