@@ -56,12 +56,11 @@ def test_what_is_colour_alone_is_led_wherever_it_is():
     x, r = picture(16), stripes()
     change = 0.4 * picture(16, 7)
     base = Base(x, r)
-    together = base.guide.together(change)
-    assert (together - change).abs().max() > 0.05
-    by_hand = torch.lerp(change, together, blend.LED)
-    torch.testing.assert_close(base.led(r + change, r + change), r + blend.BOLD * by_hand)
+    by_hand = blend.BOLDER * base.guide.far(change)
+    assert (by_hand - change).abs().max() > 0.05
+    torch.testing.assert_close(base.led(r + change, r + change), r + by_hand)
     both = base.led(change - r, r + change)  # upside down, and colours
-    torch.testing.assert_close(both, r + blend.BOLD * (by_hand - 2 * r))
+    torch.testing.assert_close(both, r + by_hand - 2 * blend.BOLD * r)
 
 
 @pytest.mark.usefixtures("wide")

@@ -5,7 +5,7 @@ import torch
 from test_blend import picture
 
 from vaegan import colours
-from vaegan.colours import AROUND, GLOW, Guide, blur, toned
+from vaegan.colours import AROUND, EVERY, GLOW, REACH, SHADE, Guide, blur, toned
 
 
 def plain(*colour: float) -> torch.Tensor:
@@ -36,7 +36,7 @@ def test_what_the_photographs_colours_explain_stays_as_it_is():
     x = picture(64)
     mix = torch.tensor([[0.5, 0.2, 0.0], [-0.3, 0.4, 0.1], [0.0, 0.0, -0.6]])
     explained = torch.einsum("ij,njhw->nihw", mix, x) + 0.1
-    found = Guide(x).together(explained)
+    found = Guide(x).near(explained)
     assert torch.cosine_similarity(found.flatten(), explained.flatten(), dim=0) > 0.98
     assert float(found.norm() / explained.norm()) == pytest.approx(1, abs=0.03)
 
@@ -47,7 +47,7 @@ def test_pixels_of_one_colour_change_alike():
     x = torch.where(dark, -0.6, 0.4).view(1, 1, 64, 1).expand(1, 3, 64, 64)
     given = torch.where(dark, -0.5, 0.0).view(1, 1, 64, 1).repeat(1, 3, 1, 64)
     given[..., 30] = 0
-    found = Guide(x).together(given)[..., 8:-8, 30]
+    found = Guide(x).near(given)[..., 8:-8, 30]
     assert (found[..., dark[8:-8]] < -0.2).all()
     assert (found[..., ~dark[8:-8]].abs() < 0.02).all()
 
@@ -58,13 +58,43 @@ def test_what_is_lost_is_made_up_for_within_limits():
     stripes = 0.2 * (1 - 2 * (torch.arange(64) % 2)).view(1, 1, 64, 1).expand_as(x)
     bare = blur(blur(stripes + 0.1, AROUND), AROUND)
     assert (stripes + 0.1).norm() > 1.5 * bare.norm()
-    torch.testing.assert_close(Guide(x).together(stripes + 0.1), 1.5 * bare)
+    torch.testing.assert_close(Guide(x).near(stripes + 0.1), 1.5 * bare)
     faint = 0.05 * stripes + 0.1
-    torch.testing.assert_close(Guide(x).together(faint).norm(), faint.norm(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(Guide(x).near(faint).norm(), faint.norm(), rtol=1e-4, atol=0)
+
+
+def test_a_colour_changes_alike_where_the_edit_stopped():
+    """Hair at the top of the picture and skin below, parted by an edge; what darkens hair stops in
+    the middle of it."""
+    hair = torch.arange(64) < 32
+    x = torch.where(hair, -0.6, 0.4).view(1, 1, 64, 1).expand(1, 3, 64, 64)
+    given = torch.where(torch.arange(64) < 16, -0.4, 0.0).view(1, 1, 64, 1).repeat(1, 3, 1, 64)
+    near, far = Guide(x).near(given), Guide(x).far(given)
+    fringe, skin = (..., slice(24, 30), slice(None)), (..., slice(36, 64), slice(None))
+    assert near[fringe].abs().max() < 0.02
+    assert (far[fringe] < -0.05).all()
+    assert far[skin].abs().max() < 0.005
+
+
+def test_the_farther_and_the_less_alike_the_less_it_counts():
+    """A photograph of two colours; what one pixel counts for a far and another-coloured one,
+    against what it counts for itself, all weights of a pixel adding up to 1."""
+    x = torch.zeros(1, 3, 64, 64)
+    x[..., 32:] = 0.1
+    weights = Guide(x)._far.view(16, 16, 64, 64)
+    torch.testing.assert_close(weights.sum(dim=(0, 1)), torch.ones(64, 64))
+    # Of the pixels that are asked, that in row 30 and column 22, and the one 16 columns on.
+    one, other = weights[7, 5], weights[7, 9]
+    far, unlike = (16 / 64 / REACH) ** 2, 3 * (0.1 / SHADE) ** 2
+    log_ratio = torch.log(other / one)
+    assert float(log_ratio[30, 22]) == pytest.approx(-(far + unlike) / 2, abs=1e-4)
+    assert float(log_ratio[30, 38]) == pytest.approx((far + unlike) / 2, abs=1e-4)
+    assert EVERY * 7 + EVERY // 2 == 30
 
 
 def test_several_photographs_lead_as_each_alone(monkeypatch):
     monkeypatch.setattr(colours, "AROUND", 0.1)  # in 16 pixels its own width is nothing
     x, given = (torch.cat([picture(16, seed), picture(16, seed + 1)]) for seed in (3, 5))
-    alone = [Guide(one[None]).together(each[None]) for one, each in zip(x, given, strict=True)]
-    torch.testing.assert_close(Guide(x).together(given), torch.cat(alone))
+    for way in (Guide.near, Guide.far):
+        alone = [way(Guide(one[None]), each[None]) for one, each in zip(x, given, strict=True)]
+        torch.testing.assert_close(way(Guide(x), given), torch.cat(alone))

@@ -2,7 +2,7 @@
 
 A decoder of 64 pixels cannot hold a face's detail; the photograph can. With x the photograph's
 crop, R = Dec(z) the decoder's picture of it, E the edited one, Dec(z + δ) with colours that hardly
-burn (`toned`) and keep to the photograph's, and BOLD times as far from R (`Base.led`), `up` an
+burn (`toned`) and keep to the photograph's, and a little farther from R (`Base.led`), `up` an
 enlargement to the crop's size, and k between 0 and 1 for each pixel:
 
     result = up(E) + k · (x − up(R))
@@ -31,9 +31,9 @@ WINDOW = 5  # pixels of the decoder, a side: where structures are compared
 FLAT = 0.005  # a variance there, in [-1, 1] units, that is hardly any structure
 TOLERANCE = 1 / 3  # a likeness this far from 1 counts as another structure
 SPREAD = 0.12  # deviation of the blur that parts colour from texture, in crop sides
-LED = 0.7  # share of a change of colours alone that goes together where the photograph's do
 DRAWN = 0.02  # as FLAT, to tell where an edit draws something from where it only colours
-BOLD = 1.1  # times a decoded edit, since a photograph's own texture hides some of it
+BOLD = 1.1  # times a decoded edit, since a photograph's own texture hides some of it, …
+BOLDER = 1.25  # … and times one of colours alone, which is averaged more widely
 FINE = 128  # pixels a side: what these do not show of a photograph is fine, …
 FAINT = 3.0  # … and faint within so many times its median magnitude
 
@@ -75,24 +75,24 @@ class Base:
         return Guide(enlarge(self.x, self.reconstruction.shape[-1]))
 
     def led(self, edited: Tensor, coloured: Tensor | None = None) -> Tensor:
-        """A decoded edit that the photograph leads, BOLD times as far from R: (N, 3, R, R).
+        """A decoded edit that the photograph leads, and farther from R: (N, 3, R, R).
 
-        What `Guide.together` makes of it takes the place of a change: of LED of what is a change of
-        colours alone, and of all else where it draws nothing anew.
+        What is a change of colours alone becomes what `Guide.far` makes of it, and all else what
+        `Guide.near` does where it draws nothing anew.
 
         Args:
             edited: E, (N, 3, R, R) in [-1, 1].
             coloured: the same of the sliders that change nothing but colours, if any is set.
         """
-        led, rest = torch.zeros_like(edited), edited - self.reconstruction
+        led, rest = self.reconstruction, edited - self.reconstruction
         if coloured is not None:
             colours = coloured - self.reconstruction
-            led = torch.lerp(colours, self.guide.together(colours), LED)
+            led = led + BOLDER * self.guide.far(colours)
             rest = rest - colours
         if rest.any():
             anew = _unlike(self.reconstruction, edited, DRAWN).clamp_max(1)
-            led = led + torch.lerp(self.guide.together(rest), rest, anew)
-        return self.reconstruction + BOLD * led
+            led = led + BOLD * torch.lerp(self.guide.near(rest), rest, anew)
+        return led
 
 
 @torch.inference_mode()
