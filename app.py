@@ -30,7 +30,7 @@ from vaegan.files import FileError
 from vaegan.hub import ModelNotFound
 
 MAX_FILE = "30mb"
-VISITORS = 64  # whose faces are kept; then whoever was quiet longest is forgotten
+SESSIONS = 1000  # that Gradio keeps, 0.3 MB each; of their faces, see `page.visitors.MOST_OPEN`
 
 EXAMPLES = """
 examples:
@@ -90,7 +90,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": CSS,
         "max_file_size": MAX_FILE,
-        "state_session_capacity": VISITORS,
+        "state_session_capacity": SESSIONS,
         "run_history": False,  # it would keep references to faces in the browser's storage
         "ssr_mode": False,
         "app_kwargs": {"routes": ROUTES},

@@ -25,6 +25,7 @@ from vaegan.images import BadImage
 from vaegan.morph import scaled
 
 MOST = 64  # faces in one answer
+FARTHEST = 3  # step to a neighbour
 MISTAKEN = "An argument is missing, too large, or of another kind than the documentation says."
 
 
@@ -99,7 +100,8 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
             fitted: from where the training faces lie, or else from N(0, I)
         """
         with sentences(), turn:
-            z = editor.draw(_count(count), float(truncation), int(seed) % 2**32, fitted)
+            truncation = _between("truncation", truncation, 1)
+            z = editor.draw(_count(count), truncation, int(seed) % 2**32, fitted)
             return _pictures(editor, z)
 
     def neighbours(
@@ -110,7 +112,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
         Parameters:
             z: as /open or /sample gives it
             count: how many, 1 to 64
-            step: how far away; 1 is another person
+            step: how far away, 0 to 3; 1 is another person
             seed: the same seed draws the same neighbours
         """
         with sentences(), turn:
@@ -118,7 +120,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
                 _latent(editor, z),
                 _count(count),
                 editor.prior.cholesky,
-                float(step),
+                _between("step", step, FARTHEST),
                 int(seed) % 2**32,
             )
             return _pictures(editor, near)
@@ -232,6 +234,12 @@ def _count(count: int) -> int:
     if not 1 <= count <= MOST:
         raise ValueError(f"count lies between 1 and {MOST}.")
     return int(count)
+
+
+def _between(name: str, value: float, most: float) -> float:
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} lies between 0 and {most}.")
+    return float(value)
 
 
 def _pictures(editor: Editor, z: torch.Tensor) -> tuple[list[gr.FileData], list[list[float]]]:

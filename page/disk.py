@@ -15,8 +15,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 PREFIX = "face-editor-"
-MARK = ".face-editor"  # a file in a server's folder that it touches as long as it runs
+MARK = ".face-editor"  # a file in a server's folder that it holds and touches as long as it runs
 KEPT = 1800  # seconds that a file stays
 EVERY = 300  # seconds between two sweeps
 
@@ -29,10 +31,11 @@ def begin() -> None:
     place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
     place.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-    (folder / MARK).touch()
+    mark = FileLock(folder / MARK)
+    mark.acquire()
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    threading.Thread(target=_sweep_for_ever, args=(folder,), daemon=True).start()
+    threading.Thread(target=_sweep_for_ever, args=(folder, mark), daemon=True).start()
 
 
 def sweep(folder: Path) -> None:
@@ -49,15 +52,27 @@ def sweep(folder: Path) -> None:
                 Path(place).rmdir()
 
 
-def _sweep_for_ever(own: Path) -> None:
+def _sweep_for_ever(own: Path, mark: FileLock) -> None:
+    """mark: own's, which would be let go of with its last reference."""
     while True:
         sweep(own)
         for folder in own.parent.glob(f"{PREFIX}*"):
-            # Whoever else calls a folder so has no mark in it.
-            with suppress(OSError):
-                if not folder.is_symlink() and _idle(folder / MARK):
+            with suppress(OSError, Timeout):
+                if not folder.is_symlink() and _abandoned(folder):
                     shutil.rmtree(folder, ignore_errors=True)
         time.sleep(EVERY)
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether a server left it that runs no more. Whoever else calls a folder so has no mark in it.
+
+    Raises:
+        OSError: there is no mark. Timeout: a server holds it, which may have been asleep.
+    """
+    if not _idle(folder / MARK):
+        return False
+    with FileLock(folder / MARK, timeout=0):
+        return True
 
 
 def _idle(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from page.edit_layout import outputs_of, rail, result_column, source_column
+from page.edit_layout import outputs_of, rail, result_column, slider_id, source_column
 from page.visitors import (
     FACE,
     FORGET,
@@ -21,6 +21,7 @@ from page.visitors import (
     Faces,
     Sitting,
     Updates,
+    detecting,
     download_edit,
     examples,
     new_file,
@@ -46,6 +47,7 @@ QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}
 FORGOTTEN = "This face was forgotten after a while. Please open it again."
 FULL = f"At most {MOST_FACES} faces of a photograph can be edited."
 STILL = "The face on the page is still the one from before."
+OTHER = "Another face was opened meanwhile. Please try again."
 
 
 class Chosen:
@@ -59,9 +61,16 @@ def edit_tab(editor: Editor) -> EditTab:
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture: a decode, a blend, a JPEG."""
-        if (state := opened.get(wish["key"])) is None:
+        if not (state := opened.get(wish["key"])):
             return ""
-        settings = wished(editor, wish["sliders"], wish.get("hold", ()))
+        places = wish["sliders"]
+        settings = wished(
+            editor,
+            {name: places.get(slider_id(name)) for name in names},
+            wish.get("hold", ()),
+            places.get("detail"),
+            places.get("softness"),
+        )
         with turn:
             view = state.views.get(wish.get("view")) or state.views[FACE]
             return jpeg(editor.frame(view, settings))
@@ -79,13 +88,20 @@ def edit_tab(editor: Editor) -> EditTab:
     sitting = gr.State(None, time_to_live=FORGET)
     unframed = gr.State(None, time_to_live=FORGET)  # a photograph whose face is not found yet
     chosen = gr.State(Chosen())
+    # Whose sliders stand on the page. A listener gets these as they were at the click, but the
+    # sitting as it is once its turn has come, which may be another's by then.
+    shown = gr.Textbox(visible=False)
     names = [attribute.name for attribute in editor.attributes]
     positions = [more.detail, more.softness, hold, *sliders]
 
     def read(detail: float, softness: float, hold: list[str], *values: float | None) -> Settings:
         """The settings on the page."""
-        found = {"detail": detail, "softness": softness, **dict(zip(names, values, strict=True))}
-        return wished(editor, found, hold)
+        places = dict(zip(names, values, strict=True))
+        return wished(editor, places, hold, detail, softness)
+
+    def set_for(state: Sitting, shown: str, values: tuple[Any, ...]) -> Sitting:
+        """With what the page says, if it says it of the face that is being edited."""
+        return state.setting(read(*values)) if shown == state.id else state
 
     def put(settings: Settings) -> Updates:
         """The settings onto the page, where they can be changed from now on."""
@@ -103,6 +119,8 @@ def edit_tab(editor: Editor) -> EditTab:
 
     def show(state: Sitting) -> Updates:
         """A face that was just opened; the live picture draws itself."""
+        settings = state.edits[state.index]
+        places = {slider_id(name): place for name, place in settings.sliders.items()}
         photographed = state.face.photo is not None
         many = len(state.faces) > 1
         with turn:
@@ -110,9 +128,10 @@ def edit_tab(editor: Editor) -> EditTab:
             decoded = jpeg(plain(state.face.reconstruction, SIZE))
         return {
             sitting: state,
+            shown: state.id,
             **unframe(),
             result.stage: {**remember(state), "face": state.id, "before": before,
-                           "start": asdict(state.edits[state.index])},
+                           "start": {**asdict(settings), "sliders": places}},
             source.photo: None,
             source.note: state.face.warning,
             source.frame: gr.Button(visible=photographed and len(state.faces) < MOST_FACES),
@@ -129,7 +148,7 @@ def edit_tab(editor: Editor) -> EditTab:
             more.copy: gr.Button(visible=many),
             more.strip: [],
             more.strip_of: None,
-            **put(state.edits[state.index]),
+            **put(settings),
         }  # fmt: skip
 
     def show_first(faces: Faces) -> Updates:
@@ -150,8 +169,9 @@ def edit_tab(editor: Editor) -> EditTab:
         try:
             return show_first(open_faces(editor, file["path"]))
         except FaceNotFound as error:
-            photo, _ = open_photo(file["path"])
-            said = f"{error} Or put the frame below around the face.{still}"
+            with detecting:
+                photo, shrunk = open_photo(file["path"])
+            said = f"{shrunk} {error} Or put the frame below around the face.{still}".strip()
             return {source.photo: None, source.note: said, **ask_for_frame(photo), **at_rest()}
         except (BadImage, ModelNotFound) as error:
             return {source.photo: None, source.note: f"{error}{still}", **unframe(), **at_rest()}
@@ -170,15 +190,19 @@ def edit_tab(editor: Editor) -> EditTab:
         return {unframed: None, source.framing: gr.Column(visible=False)}
 
     def frame_another(state: Sitting | None) -> Updates:
-        return gr.skip() if state is None else ask_for_frame(state.face.photo)
+        return gr.skip() if not state else ask_for_frame(state.face.photo)
 
     def use_frame(
-        event: gr.EventData, photo: Image.Image | None, state: Sitting | None, *values: Any
+        event: gr.EventData,
+        photo: Image.Image | None,
+        state: Sitting | None,
+        shown: str,
+        *values: Any,
     ) -> Updates:
         box = photo and framed(event.box, photo)
         if not box:  # forgotten, or given up
             return {**unframe(), **at_rest()}
-        added = state is not None and photo is state.face.photo
+        added = bool(state) and photo is state.face.photo
         if added and len(state.faces) >= MOST_FACES:
             return {source.note: FULL, **at_rest()}
         try:
@@ -189,7 +213,7 @@ def edit_tab(editor: Editor) -> EditTab:
         if not added:
             return show_first((face,))
         # One more face of the photograph that is open already.
-        state = state.setting(read(*values))
+        state = set_for(state, shown, values)
         face = replace(face, photo=photo)
         faces, edits = (*state.faces, face), (*state.edits, Settings())
         return show_all(Sitting.at(faces, len(faces) - 1, edits, editor))
@@ -197,18 +221,17 @@ def edit_tab(editor: Editor) -> EditTab:
     def pick_example(event: gr.EventData) -> Updates:
         return show_first((samples[event.index],))
 
-    def pick_other(event: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
+    def pick_other(event: gr.EventData, state: Sitting | None, shown: str, *values: Any) -> Updates:
         """An edit stays when the next face is chosen."""
-        if state is None or not 0 <= event.index < len(state.faces):
+        if not state or not 0 <= event.index < len(state.faces):
             return {source.note: FORGOTTEN, **at_rest()}
-        # Where another face was opened since the click, the values are not of that one.
-        edits = state.setting(read(*values)).edits if event.face == state.id else state.edits
+        edits = set_for(state, shown, values).edits
         # The tiles too: a click that came while this one was under way has marked another.
         return show_all(Sitting.at(state.faces, event.index, edits, editor))
 
-    def save(whole: bool, state: Sitting | None, *values: Any) -> Updates:
-        if state is None:
-            return {saved: None, source.note: FORGOTTEN}
+    def save(whole: bool, state: Sitting | None, shown: str, *values: Any) -> Updates:
+        if problem := unlike(state, shown):
+            return {saved: None, source.note: problem}
         return {saved: download_edit(editor, state.setting(read(*values)), whole)}
 
     def save_settings(*values: Any) -> str:
@@ -228,15 +251,16 @@ def edit_tab(editor: Editor) -> EditTab:
         said = f"Left out, since this page has no such slider: {', '.join(unknown)}."
         return {source.note: said if unknown else "", **put(settings)}
 
-    def copy_to_all(_: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
-        if state is None:
-            return {source.note: FORGOTTEN, **at_rest()}
+    def copy_to_all(_: gr.EventData, state: Sitting | None, shown: str, *values: Any) -> Updates:
+        if problem := unlike(state, shown):
+            return {source.note: problem, **at_rest()}
         edits = (read(*values),) * len(state.faces)
-        return show(Sitting.at(state.faces, state.index, edits, editor))
+        same = Sitting.at(state.faces, state.index, edits, editor)
+        return show(replace(same, before=state.before))
 
-    def apply(_: gr.EventData, state: Sitting | None, *values: Any) -> Updates:
-        if state is None:
-            return {source.note: FORGOTTEN, **at_rest()}
+    def apply(_: gr.EventData, state: Sitting | None, shown: str, *values: Any) -> Updates:
+        if problem := unlike(state, shown):
+            return {source.note: problem, **at_rest()}
         settings = read(*values)
         with turn:
             applied = editor.apply(state.face, settings)
@@ -244,12 +268,12 @@ def edit_tab(editor: Editor) -> EditTab:
         return show(replace(after, before=replace(state.setting(settings), before=None)))
 
     def take_back(_: gr.EventData, state: Sitting | None) -> Updates:
-        if state is None or state.before is None:
+        if not state or state.before is None:
             return {source.note: FORGOTTEN, **at_rest()}
         return show(state.before)
 
-    def refine(state: Sitting | None, *values: Any) -> Iterator[Updates]:
-        if state is None or state.face.photo is None:
+    def refine(state: Sitting | None, shown: str, *values: Any) -> Iterator[Updates]:
+        if unlike(state, shown) or state.face.photo is None:
             yield gr.skip()
             return
         settings = read(*values)
@@ -273,8 +297,8 @@ def edit_tab(editor: Editor) -> EditTab:
         return {more.bar: None, more.stop: gr.Button(visible=False),
                 more.refine: gr.Button(visible=True)}  # fmt: skip
 
-    def filmstrip(name: str | None, state: Sitting | None, *values: Any) -> Any:
-        if state is None or name is None:
+    def filmstrip(name: str | None, state: Sitting | None, shown: str, *values: Any) -> Any:
+        if unlike(state, shown) or name is None:
             return []
         with turn:
             strip = editor.filmstrip(state.face, name, read(*values), STRIP, SMALL)
@@ -288,10 +312,11 @@ def edit_tab(editor: Editor) -> EditTab:
             return gr.skip()
         return {sliders[names.index(name)]: 2 * LIMIT * event.index / (STRIP - 1) - LIMIT}
 
-    outputs = [sitting, unframed, *outputs_of(source, result), *positions]
+    here = [sitting, shown, *positions]
+    outputs = [unframed, *outputs_of(source, result), *here]
     refining = [more.bar, more.stop, more.refine]
     running = more.refine.click(
-        refine, [sitting, *positions],
+        refine, here,
         [*refining, sitting, result.stage, source.reconstruction],
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
@@ -326,23 +351,21 @@ def edit_tab(editor: Editor) -> EditTab:
     # odd ones in its own words.
     opens(source.photo.upload, upload, [source.photo, sitting], preprocess=False, **every)
     opens(source.example.click, pick_example, [], **every)
-    opens(source.others.click, pick_other, [sitting, *positions], **every)
+    opens(source.others.click, pick_other, here, **every)
     source.frame.click(frame_another, sitting, outputs, **waiting)
-    opens(source.square.click, use_frame, [unframed, sitting, *positions])
-    opens(more.apply.click, apply, [sitting, *positions])
+    opens(source.square.click, use_frame, [unframed, *here])
+    opens(more.apply.click, apply, here)
     opens(more.take_back.click, take_back, [sitting])
-    opens(more.copy.click, copy_to_all, [sitting, *positions])
+    opens(more.copy.click, copy_to_all, here)
     more.load.upload(load_settings, more.load, [source.note, *positions], **QUICK)
-    strip = {"fn": filmstrip, "inputs": [more.strip_of, sitting, *positions], "outputs": more.strip}
+    strip = {"fn": filmstrip, "inputs": [more.strip_of, *here], "outputs": more.strip}
     more.strip_of.change(**strip, **SPIN)
     # Once other settings stand than it was drawn with, and once another z stands for the face.
     result.tools.input(**strip, trigger_mode="always_last", **SPIN)
     running.then(**strip, **SPIN)
     more.strip.click(pick_frame, more.strip_of, sliders, **QUICK)
     for button, whole in ((result.save_face, False), (result.save_photo, True)):
-        done = button.click(
-            partial(save, whole), [sitting, *positions], [saved, source.note], **waiting
-        )
+        done = button.click(partial(save, whole), here, [saved, source.note], **waiting)
         then_download(done, saved)
     then_download(more.keep.click(save_settings, positions, saved, **QUICK), saved)
     return opens, show_first
@@ -359,7 +382,16 @@ def framed(box: Any, photo: Image.Image) -> tuple[float, ...] | None:
     return (left, top, right, bottom) if inside and square else None
 
 
-def wished(editor: Editor, positions: dict[str, float | None], hold: Any) -> Settings:
+def unlike(state: Sitting | None, shown: str) -> str:
+    """Why nothing can be done with what the page shows, or ""."""
+    if not state:
+        return FORGOTTEN
+    return "" if shown == state.id else OTHER
+
+
+def wished(
+    editor: Editor, positions: dict[str, float | None], hold: Any, detail: Any, softness: Any
+) -> Settings:
     """What the page says; an emptied field is 0, and a typed 7 is as far as 3."""
     sliders = {
         a.name: min(max(float(position), a.low), a.high)
@@ -368,9 +400,9 @@ def wished(editor: Editor, positions: dict[str, float | None], hold: Any) -> Set
     }
     known = {attribute.name for attribute in editor.attributes}
     rest = {
-        name: min(max(float(positions[name]), 0), 1)
-        for name in ("detail", "softness")
-        if positions.get(name) is not None
+        name: min(max(float(value), 0), 1)
+        for name, value in (("detail", detail), ("softness", softness))
+        if value is not None
     }
     return Settings(sliders, tuple(name for name in hold or () if name in known), **rest)
 

@@ -23,7 +23,7 @@ from page.widgets import (
     upload_message,
     uploader,
 )
-from vaegan.attributes import SLIDERS
+from vaegan.attributes import sliders
 from vaegan.editor import Attribute, Editor
 from vaegan.settings import Settings
 
@@ -129,7 +129,7 @@ def more_tools(editor: Editor, plain: Settings) -> More:
         html(WHAT_TEXTURE_IS)
         choices = [(attribute.label, attribute.name) for attribute in editor.attributes]
         strip_of = gr.Dropdown(choices, value=None, label="One slider from −3 to 3",
-                               elem_id="strip-of")  # fmt: skip
+                               elem_id="strip-of", visible=bool(choices))  # fmt: skip
         strip = pictures()
         with gr.Row(elem_classes="deeds"):
             apply = gr.Button("Apply, and go on from here", size="sm")
@@ -149,9 +149,11 @@ def more_tools(editor: Editor, plain: Settings) -> More:
 def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
     """One slider an attribute, in the editor's order, which keeps groups together; what to hold."""
     search({
-        a.name: {"hint": hint(a) if a.measured else "", "words": WORDS.get(a.name, "")}
+        slider_id(a.name): {"hint": hint(a) if a.measured else "", "words": WORDS.get(a.name, "")}
         for a in editor.attributes
     })  # fmt: skip
+    if not editor.attributes:
+        html(NO_SLIDERS)
     sliders = []
     groups = dict.fromkeys(attribute.group for attribute in editor.attributes)
     for group in groups:
@@ -165,12 +167,12 @@ def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
                     label=attribute.label,
                     buttons=["reset"],
                     interactive=False,  # until a face is open
-                    elem_id=f"slider-{attribute.name}",
+                    elem_id=f"slider-{slider_id(attribute.name)}",
                 )
                 for attribute in editor.attributes
                 if attribute.group == group
             ]
-    with gr.Accordion("Hold", elem_classes="holding"):
+    with gr.Accordion("Hold", elem_classes="holding", visible=bool(editor.attributes)):
         hold = gr.CheckboxGroup(
             [(attribute.label, attribute.name) for attribute in editor.attributes],
             label="Hold", show_label=False, elem_id="hold", interactive=False,
@@ -178,6 +180,11 @@ def rail(editor: Editor) -> tuple[list[gr.Slider], gr.CheckboxGroup]:
             "other sliders. Its own slider still changes it.",
         )  # fmt: skip
     return sliders, hold
+
+
+def slider_id(name: str) -> str:
+    """What follows "slider-" in the id of an attribute's slider: two such names are taken."""
+    return f"{name}_" if name in ("detail", "softness") else name
 
 
 def hint(attribute: Attribute) -> str:
@@ -188,10 +195,11 @@ def hint(attribute: Attribute) -> str:
         told.append(f"At +2, {of_100(measured['effect'])} faces show it")
         if below := measured.get("below"):
             told[0] += f"; at −2, it is gone from {of_100(below['effect'])} that had it"
+    known = sliders(measured["moves"])
     others = ", ".join(
-        f"{SLIDERS[name].label} ({of_100(share)})"
+        f"{known[name].label} ({of_100(share)})"
         for name, share in measured["moves"].items()
-        if name in SLIDERS
+        if name in known
     )
     if others:
         told.append(f"It also changes: {others}")
@@ -229,6 +237,10 @@ WORDS = {
     "Rosy_Cheeks": "blush, red",
     "Pale_Skin": "white, tan, complexion",
 }
+NO_SLIDERS = """
+<p class="small">This model has no sliders: it was trained on faces without labels. Make some under
+<b>Your own</b>.</p>
+"""
 WHAT_TEXTURE_IS = """
 <p class="small">Texture 0 is the network’s own picture; 1 keeps all of the photograph’s, and ghosts
 of what an edit takes away. The edge is where an edited face meets the photograph.</p>

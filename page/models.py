@@ -17,7 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from page.visitors import PRIVATE, SIZE, Updates, open_faces, turn
+from page.visitors import PRIVATE, SIZE, Updates, largest_face, turn
 from page.widgets import html, jpeg, message, uploader
 from vaegan import hub
 from vaegan.attributes import VectorError
@@ -29,13 +29,17 @@ from vaegan.images import BadImage
 from vaegan.view import plain
 
 KINDS = {"autoencoder": "AutoEncoder", "vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN"}
-LOADED = 4  # models that visitors asked for and that are kept, the newest
+LOADED = 8  # models that visitors asked for and that are kept, those used last
 
 
 def title(editor: Editor) -> str:
     """What a model is called on the page: of runs/mine/model it is "mine"."""
-    path = Path(editor.name)
-    return path.parent.name if path.name == "model" and path.parent.name else path.name
+    name, at, revision = editor.name.partition("@")
+    if Path(editor.name).is_dir():
+        name, at, revision = editor.name, "", ""
+    path = Path(name)
+    short = path.parent.name if path.name == "model" and path.parent.name else path.name
+    return short + at + revision
 
 
 def titles(editors: Sequence[Editor]) -> list[str]:
@@ -54,14 +58,14 @@ def address(name: str) -> str:
 
 
 class Shelf:
-    """Models that visitors asked for by name; the newest few are kept.
+    """Models that visitors asked for by name; the few that were used last are kept.
 
-    editors: by name and commit, which is "" for a bundled model
+    editors: by name and commit, which is "" for a bundled model; the last used at the end
     """
 
     def __init__(self) -> None:
         self.editors: dict[tuple[str, str], Editor] = {}
-        self.lock = threading.Lock()
+        self.using, self.loading = threading.Lock(), threading.Lock()
 
     def find(self, name: str, revision: str) -> tuple[str, str]:
         """The name and commit of a bundled model or of one that anybody may have of the Hub.
@@ -85,17 +89,27 @@ class Shelf:
         Raises:
             ModelNotFound, SnapshotError, VectorError, FileError: with a sentence for the visitor.
         """
-        if known := self.editors.get((name, revision)):
+        if known := self._take((name, revision)):
             return known
         name, commit = self.find(name, revision)
         hub.locate(name, commit or None)  # not under the lock: a download takes long
-        with self.lock:
-            if (name, commit) not in self.editors:
-                while len(self.editors) >= LOADED:
-                    del self.editors[next(iter(self.editors))]
-                editor = Editor.from_pretrained(name, revision=commit or None)
-                self.editors[name, commit] = editor
-            return self.editors[name, commit]
+        with self.loading:
+            return self._take((name, commit)) or self._put(
+                (name, commit), Editor.from_pretrained(name, revision=commit or None)
+            )
+
+    def _take(self, key: tuple[str, str]) -> Editor | None:
+        with self.using:
+            if editor := self.editors.pop(key, None):
+                self.editors[key] = editor
+            return editor
+
+    def _put(self, key: tuple[str, str], editor: Editor) -> Editor:
+        with self.using:
+            while len(self.editors) >= LOADED:
+                del self.editors[next(iter(self.editors))]
+            self.editors[key] = editor
+            return editor
 
 
 class Lent:
@@ -154,7 +168,7 @@ def compare(editors: Sequence[Editor]) -> None:
         try:
             if eye is None:
                 raise ModelNotFound("None of these models can take in a photograph.")
-            face = open_faces(eye, file["path"])[0]
+            face = largest_face(eye, file["path"])
         except (BadImage, FaceNotFound, ModelNotFound) as error:
             return {photo: None, note: str(error)}
         shown = [{"source": jpeg(face.crop), "name": "Photograph", "how": ""}]

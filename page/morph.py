@@ -34,6 +34,10 @@ class Chain:
     faces: Faces = ()
     spherical: bool = False
 
+    def forget(self) -> None:
+        """Lets go of all faces."""
+        object.__setattr__(self, "faces", ())
+
 
 def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Face], Updates]]:
     """The visitor's `Chain`, the outputs of a listener that adds a face, and its function."""

@@ -20,8 +20,8 @@ from page.visitors import (
     Updates,
     download_edit,
     examples,
+    largest_face,
     new_file,
-    open_faces,
     opened,
     remember,
     turn,
@@ -67,6 +67,11 @@ class Workshop:
     sets: tuple[Faces, Faces] = ((), ())
     own: tuple[OwnAttribute, ...] = ()
     sitting: Sitting | None = None
+
+    def forget(self) -> None:
+        """Lets go of all faces."""
+        object.__setattr__(self, "sets", ((), ()))
+        object.__setattr__(self, "sitting", None)
 
     def with_set(self, which: int, faces: Faces) -> Workshop:
         sets = (faces, self.sets[1]) if which == 0 else (self.sets[0], faces)
@@ -240,7 +245,7 @@ def own_tab(
         if file is None:
             return gr.skip()
         try:
-            return try_on(state, open_faces(editor, file["path"])[0])
+            return try_on(state, largest_face(editor, file["path"]))
         except (BadImage, FaceNotFound, ModelNotFound) as error:
             return {note: str(error), photo: None}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from page.visitors import Faces, open_faces
+from page.visitors import Faces, largest_face
 from page.widgets import message, pictures
 from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face
@@ -49,7 +49,7 @@ def open_set(
     faces, problems = [], []
     for path in paths[:room]:
         try:
-            faces.append(keep(open_faces(editor, path)[0]))
+            faces.append(keep(largest_face(editor, path)))
         except (BadImage, FaceNotFound, ModelNotFound) as error:
             problems.append(f"{Path(path).name}: {error}")
     if len(paths) > room:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from gradio.utils import get_upload_folder
@@ -37,6 +37,7 @@ MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB
 SHRUNK = "The photograph was shrunk to 16 million pixels."
 MANY = f"Only the {MOST_FACES} largest faces of this photograph can be edited."
 FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
+MOST_OPEN = 100  # faces, sets and morphs that all visitors have open
 
 # Live pictures skip Gradio's queue, for its delay, so nothing else bounds how many are drawn at a
 # time. One thread each: a decode is too small to share, and threads that wait for one another are
@@ -48,10 +49,6 @@ turn = threading.BoundedSemaphore(CORES)
 detecting = threading.Lock()
 torch.set_num_threads(1)
 
-# A live picture's request names what it is of by a key that nobody can guess. The references are
-# weak: what a visitor opened lives in that visitor's gr.State, and is gone with it.
-opened: WeakValueDictionary[str, Any] = WeakValueDictionary()
-
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
 Faces = tuple[Face, ...]
 # What makes a listener of another tab that opens faces to be edited, and what it shows of them.
@@ -59,9 +56,55 @@ EditTab = tuple[Callable[..., None], Callable[[Faces], Updates]]
 PRIVATE = {"api_visibility": "private"}
 
 
+class Opened:
+    """What visitors have open.
+
+    A live picture's request names what it is of by a key that nobody can guess. The references are
+    weak: it lives in its visitor's gr.State, and is gone with it. Gradio forgets whoever called it
+    longest ago, but neither counts live pictures as calls nor tells faces from calls of the API. So
+    it may keep many, and here is counted what is large: of more than MOST_OPEN the one that was
+    looked at longest ago has to `forget`.
+    """
+
+    def __init__(self) -> None:
+        self._keys: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._used: WeakKeyDictionary[Any, None] = WeakKeyDictionary()  # the last used at the end
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+    def add(self, what: Any) -> str:
+        """A new key of `what`."""
+        key = secrets.token_urlsafe(16)
+        self._keys[key] = what
+        self._use(what)
+        return key
+
+    def get(self, key: str) -> Any:
+        """What has that key; None if it is gone, or had to forget."""
+        what = self._keys.get(key)
+        if what is None or what not in self._used:
+            return None
+        self._use(what)
+        return what
+
+    def _use(self, what: Any) -> None:
+        with self._lock:
+            self._used.pop(what, None)
+            self._used[what] = None
+            while len(self._used) > MOST_OPEN:
+                oldest = next(self._used.keys())
+                del self._used[oldest]
+                oldest.forget()
+
+
+opened = Opened()
+
+
 @dataclass(frozen=True, eq=False)
 class Sitting:
-    """What one visitor has open.
+    """What one visitor has open; false once it was forgotten.
 
     faces: those of the photograph, or the single one that the model drew
     edits: what was set for each of them; that of the face being edited is as old as its opening
@@ -103,6 +146,14 @@ class Sitting:
             views[PHOTOGRAPH] = PhotoView.of(face, around, LARGE)
         return cls(faces, edits, index, views)
 
+    def __bool__(self) -> bool:
+        return bool(self.faces)
+
+    def forget(self) -> None:
+        """Lets go of what is large; whoever holds this holds nothing then."""
+        for name, nothing in (("faces", ()), ("views", {}), ("before", None)):
+            object.__setattr__(self, name, nothing)
+
     @property
     def face(self) -> Face:
         return self.faces[self.index]
@@ -121,11 +172,9 @@ class Sitting:
         return Sitting.at(faces, self.index, self.setting(Settings()).edits, editor)
 
 
-def remember(what: object) -> dict[str, str]:
+def remember(what: Any) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
-    key = secrets.token_urlsafe(16)
-    opened[key] = what
-    return {"key": key}
+    return {"key": opened.add(what)}
 
 
 def open_photo(path: str) -> tuple[Image.Image, str]:
@@ -156,6 +205,14 @@ def open_faces(editor: Editor, path: str) -> Faces:
         return tuple(
             replace(face, warning=f"{said} {face.warning}".strip()) for face in faces[:MOST_FACES]
         )
+
+
+def largest_face(editor: Editor, path: str) -> Face:
+    """That of an uploaded photograph; raises as `open_faces` does."""
+    with detecting, turn:
+        photo, said = open_photo(path)
+        face = editor.open(photo)
+        return replace(face, warning=f"{said} {face.warning}".strip())
 
 
 def examples(editor: Editor) -> list[Face]:

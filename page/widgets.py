@@ -80,8 +80,7 @@ def progress() -> gr.HTML:
 
 
 def pictures(value: list[dict[str, str]] | None = None, does: str = "") -> gr.HTML:
-    """A row of `thumbnails` to click on; the listener finds `index` in its event, and in `face` the
-    id in the value of the tab's live picture, if it has both.
+    """A row of `thumbnails` to click on; the listener finds `index` in its event.
 
     does: what a click does, such as "Take out"; otherwise it chooses a picture.
     """
@@ -251,8 +250,7 @@ element.addEventListener("click", (event) => {
     if (!button) return;
     const all = [...element.querySelectorAll("button")];
     if (button.ariaPressed) for (const other of all) other.ariaPressed = other === button;
-    const face = element.closest(".tabitem").querySelector(".block.live")?.dataset.face;
-    trigger("click", { index: all.indexOf(button), face });
+    trigger("click", { index: all.indexOf(button) });
 });
 """
 SAVE = """

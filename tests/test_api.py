@@ -134,6 +134,8 @@ def test_what_is_wrong_is_one_sentence(client, photos, tmp_path):
         "not a picture": (handle_file(broken), "/open"),
         "z has 8": ([1.0, 2.0], "/decode"),
         "count lies": (1000, "/sample"),
+        "truncation lies between 0 and 1": (1, 1e308, "/sample"),
+        "step lies between 0 and 3": ([0.0] * 8, 1, -1e308, "/neighbours"),
         "takes 2 to": ([photo], "/morph"),
         "at least one face": ([photo], [], "X", "/own_attribute"),
         "of another kind than": (photo, ["Smiling"], "/edit"),

@@ -32,7 +32,7 @@ from vaegan import (
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
-from page import build, look, models, visitors  # noqa: E402
+from page import build, edit, look, models, visitors  # noqa: E402
 from page.edit import Chosen, framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
 from page.sets import FullSet, with_one  # noqa: E402
@@ -198,6 +198,45 @@ def test_a_face_lives_as_long_as_its_visitor_keeps_it(page, editor, astronaut):
     assert not visitors.opened
 
 
+def test_of_too_many_things_open_the_one_left_alone_longest_is_forgotten(
+    page, editor, astronaut, monkeypatch
+):
+    """A live picture that follows a slider counts as looking at it."""
+    monkeypatch.setattr(visitors, "MOST_OPEN", 3)
+    monkeypatch.setattr(visitors, "opened", visitors.Opened())
+    monkeypatch.setattr(edit, "opened", visitors.opened)
+    face = editor.open(astronaut)
+    states = [visitors.Sitting.at((face,)) for _ in range(3)]
+    wishes = [{**visitors.remember(state), **sliders()} for state in states]
+    draw = component(page, "stage").draw
+    assert all(draw(wish) for wish in wishes)
+    assert draw(wishes[0])
+    chain = Chain((face, face))
+    visitors.remember(chain)
+    assert [bool(state) for state in states] == [True, False, True]
+    assert [bool(draw(wish)) for wish in wishes] == [True, False, True]
+    assert not states[1].faces and not states[1].views
+    for state in (states[0], states[2], visitors.Sitting.at((face,))):
+        visitors.remember(state)
+    assert chain.faces == ()
+    (apply,) = (one.fn for one in page.fns.values() if one.name == "apply")
+    said = apply(SimpleNamespace(), Chosen(), states[1], states[1].id).values()
+    assert "This face was forgotten after a while. Please open it again." in said
+
+
+def test_what_was_set_for_another_face_is_not_applied_or_saved(page, editor, astronaut):
+    """Its values are of the click, the face is of when its turn has come."""
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    values = (0.7, 0.3, [], 2.0)
+    named = {one.name: one.fn for one in page.fns.values()}
+    for name in ("apply", "copy_to_all"):
+        said = named[name](SimpleNamespace(), Chosen(), state, "another", *values).values()
+        assert "Another face was opened meanwhile. Please try again." in said
+    assert list(named["refine"](state, "another", *values)) == [gr.skip()]
+    assert named["filmstrip"]("Smiling", state, "another", *values) == []
+    assert len(named["filmstrip"]("Smiling", state, state.id, *values)) == 7
+
+
 def test_a_morph_goes_from_the_first_face_to_the_last(page, editor):
     a, b, c = (editor.face_of(z[None]) for z in editor.draw(3, truncation=1.0, seed=3))
     key = visitors.remember(chain := Chain((a, b, c)))
@@ -348,8 +387,8 @@ def test_only_a_square_in_the_photograph_is_a_frame():
 
 
 def test_models_of_one_name_can_be_told_apart():
-    editors = [SimpleNamespace(name=name) for name in ("a/x", "runs/x/model", "y", "b/x@v2")]
-    assert models.titles(editors) == ["x", "x 2", "y", "x@v2"]
+    editors = [SimpleNamespace(name=name) for name in ("a/x", "runs/x/model", "y", "b/x@v2", "b/x@refs/pr/1")]
+    assert models.titles(editors) == ["x", "x 2", "y", "x@v2", "x@refs/pr/1"]
     assert models.address("x@v2") == "x-v2"
 
 
@@ -378,8 +417,7 @@ def test_sliders_of_a_face_that_is_no_longer_open_are_not_the_next_ones(editor, 
     state = visitors.Sitting.at((face, face), 0, (Settings(), kept), editor)
     sittings = {}
     for shown in (state.id, "another"):
-        event = SimpleNamespace(index=1, face=shown)
-        updates = pick(event, Chosen(), state, 0.7, 0.3, [], 1.0)
+        updates = pick(SimpleNamespace(index=1), Chosen(), state, shown, 0.7, 0.3, [], 1.0)
         (sittings[shown],) = (v for v in updates.values() if isinstance(v, visitors.Sitting))
     assert all(sitting.edits[1] == kept for sitting in sittings.values())
     assert sittings[state.id].edits[0].sliders == {"Smiling": 1.0}

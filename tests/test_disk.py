@@ -1,14 +1,19 @@
 """What lies on disk: this server's files are swept, other programs' never."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 pytest.importorskip("gradio")
 
 from page import disk
+
+ROOT = Path(disk.__file__).parents[1]
 
 
 def test_old_files_are_swept_away_and_young_ones_stay(tmp_path):
@@ -51,6 +56,23 @@ def test_only_what_a_killed_server_left_is_removed(tmp_path, monkeypatch):
         time.sleep(0.01)
     assert not killed.exists()
     assert all((folder / "photograph.png").exists() for folder in (running, clone, linked))
+
+
+def test_a_server_that_slept_is_not_taken_for_a_killed_one(tmp_path, monkeypatch):
+    """Its mark is old, but it holds it still; once it is killed, it does not."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    program = "import time; from page import disk; disk.begin(); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        other.stdout.readline()
+        (slept,) = tmp_path.iterdir()
+        while (slept / disk.MARK).stat().st_mtime:  # its first sweep may touch it yet
+            os.utime(slept / disk.MARK, (0, 0))
+            time.sleep(0.2)
+        with pytest.raises(Timeout):
+            disk._abandoned(slept)
+        other.kill()
+    assert disk._abandoned(slept)
 
 
 def test_a_server_says_that_it_runs_and_keeps_saying_so(tmp_path):

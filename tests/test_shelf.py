@@ -52,6 +52,17 @@ def test_a_branch_is_lent_as_it_is_now(server, content):
     assert not shelf.get(REPO, "main").attributes
 
 
+def test_the_model_that_was_used_longest_ago_leaves_the_shelf(server, content, monkeypatch):
+    monkeypatch.setattr(models, "LOADED", 2)
+    shelf = models.Shelf()
+    commits = {name: server.add(name, content) for name in ("user/a", "user/b", "user/c")}
+    a, b = (shelf.get(name, commits[name]) for name in ("user/a", "user/b"))
+    assert shelf.get("user/a", commits["user/a"]) is a
+    shelf.get("user/c", commits["user/c"])
+    assert [name for name, _ in shelf.editors] == ["user/a", "user/c"]
+    assert shelf.get("user/b", commits["user/b"]) is not b
+
+
 def test_pages_keep_no_model_that_left_the_shelf(server, content):
     with gr.Blocks() as page:
         models.any_model(tabs)

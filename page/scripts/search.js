@@ -6,13 +6,16 @@ const scope = element.closest(".tabitem");
 
 // Groups come open, since Gradio puts nothing of a closed one on the page, and the live picture
 // reads its sliders there. Once all are there, all but the first are closed.
+const count = Object.keys(props.value).length;
+element.hidden = count === 0;
 const folded = () => [...rail.querySelectorAll(".group, .holding")].slice(1)
     .concat([...scope.querySelectorAll("#more")]);
 const arrived = new MutationObserver(() => {
-    if (!scope.querySelector("#hold input") || !scope.querySelector("#slider-softness")) return;
+    const ticks = scope.querySelectorAll("#hold input").length;
+    if (ticks < count || !scope.querySelector("#slider-softness")) return;
     arrived.disconnect();
     for (const [name, { hint }] of Object.entries(props.value)) {
-        const slider = rail.querySelector(`#slider-${name}`);
+        const slider = rail.querySelector(`#slider-${CSS.escape(name)}`);
         slider.title = hint;
         slider.querySelector("[type=range]").ariaDescription = hint;
     }

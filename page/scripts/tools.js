@@ -102,7 +102,7 @@ scope.addEventListener("drop", (event) => {
 });
 // Whoever would leave an edit that is not saved is asked first; so is who only lost the server for
 // a moment, after which Gradio loads the page anew.
-window.addEventListener("saved", () => { kept = position(); });
+window.addEventListener("saved", () => { if (scope.checkVisibility()) kept = position(); });
 window.addEventListener("beforeunload", (event) => {
     if (past.length && position() !== kept) event.preventDefault();
 });
