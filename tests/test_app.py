@@ -232,6 +232,11 @@ def test_what_was_set_for_another_face_is_not_applied_or_saved(page, editor, ast
     for name in ("apply", "copy_to_all"):
         said = named[name](SimpleNamespace(), Chosen(), state, "another", *values).values()
         assert "Another face was opened meanwhile. Please try again." in said
+    before = visitors.Sitting.at(state.faces)
+    state = dataclasses.replace(state, before=before)
+    copied = named["copy_to_all"](SimpleNamespace(), Chosen(), state, state.id, *values).values()
+    (copy,) = (value for value in copied if isinstance(value, visitors.Sitting))
+    assert copy.edits[0].sliders == {"Smiling": 2.0} and copy.before is before
     assert list(named["refine"](state, "another", *values)) == [gr.skip()]
     assert named["filmstrip"]("Smiling", state, "another", *values) == []
     assert len(named["filmstrip"]("Smiling", state, state.id, *values)) == 7
@@ -387,7 +392,10 @@ def test_only_a_square_in_the_photograph_is_a_frame():
 
 
 def test_models_of_one_name_can_be_told_apart():
-    editors = [SimpleNamespace(name=name) for name in ("a/x", "runs/x/model", "y", "b/x@v2", "b/x@refs/pr/1")]
+    editors = [
+        SimpleNamespace(name=name)
+        for name in ("a/x", "runs/x/model", "y", "b/x@v2", "b/x@refs/pr/1")
+    ]
     assert models.titles(editors) == ["x", "x 2", "y", "x@v2", "x@refs/pr/1"]
     assert models.address("x@v2") == "x-v2"
 

@@ -433,6 +433,24 @@ def test_a_lost_connection_takes_no_edit_along(browser, url):
     context.close()
 
 
+def test_what_is_saved_in_another_tab_is_not_this_edit(browser, url):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(url)
+    unedited = upload(page, ASTRONAUT)
+    slider(page).fill("2")
+    changed(page, unedited)
+    expect(page.locator("#tools").get_by_role("button", name="Undo")).to_be_enabled()
+    page.get_by_role("tab", name="Your own").click()
+    with page.expect_download():
+        page.locator("#own-saves").get_by_role("button", name="Save face").click()
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.accept()
+    context.close()
+
+
 DROP = """
 async (source) => {
     const bytes = await (await fetch(source)).blob();

@@ -75,6 +75,11 @@ def test_each_model_has_a_page_and_a_visitors_choice_is_their_own(go):
     second.locator("#source .pictures button").first.click()
     expect(second.locator("#stage img")).to_be_visible()
     assert distance(settled(second), source(second, "#reconstruction img")) < 5
+    # It has no sliders, and says so; what else there is can be reached.
+    expect(second.get_by_text("This model has no sliders")).to_be_visible()
+    expect(second.get_by_role("searchbox")).to_be_hidden()
+    second.get_by_role("button", name="More").click()
+    expect(second.locator("#slider-detail input[type=range]")).to_be_visible()
 
 
 def test_models_stand_side_by_side(go):
