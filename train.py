@@ -13,7 +13,9 @@ import argparse
 import dataclasses
 import math
 import shlex
+import shutil
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ from vaegan.config import (
 )
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
-from vaegan.judge import Judge, JudgeError, trainable
+from vaegan.judge import Judge, JudgeError, check_packages, trainable
 from vaegan.tables import tables
 from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError, begun
 
@@ -96,8 +98,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--resolution", type=int, help="side of the pictures in pixels; 64, if nothing is said")
     add("--init", help="a model to start from, for fine-tuning on your own faces")
     add("--steps", type=int, help="all steps of the run; a larger number continues a finished run")
-    add("--minutes", type=float, default=math.inf, help="stop (and save) after so long")
-    add("--save-minutes", type=float, default=4, help="time between two checkpoints")
+    add("--minutes", type=minutes, default=math.inf, help="stop (and save) after so long")
+    add("--save-minutes", type=minutes, default=4, help="time between two checkpoints")
     add("--batch-size", type=int)
     add("--seed", type=int)
     add("--learning-rate", type=float)
@@ -116,32 +118,42 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--licence", default="not stated", help="what the weights may be used for, for the card")
     add("--evaluate", action="store_true", help="measure the model on the test people at the end")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge for other evaluations")
-    add("--bundle", metavar="NAME", help="copy the model into pretrained/NAME and attributes/")
-    add("--push-to-hub", type=repository, metavar="USER/REPO",
+    add("--bundle", type=named(hub.bundled_name), metavar="NAME",
+        help="copy the model into pretrained/NAME and attributes/")  # fmt: skip
+    add("--push-to-hub", type=named(hub.repository), metavar="USER/REPO",
         help="upload the model to the Hugging Face Hub")  # fmt: skip
     add("--with-training-state", action="store_true", help="upload the discriminator too")
     flags = parser.parse_args(arguments)
-    if flags.device.startswith("cuda") and not torch.cuda.is_available():
-        parser.error("--device: PyTorch finds no GPU here")
+    try:
+        torch.empty(0, device=flags.device)
+    except (RuntimeError, AssertionError, ImportError):  # as the kind of device has it
+        parser.error(f"--device: PyTorch cannot use {flags.device!r} here")
     flags.given = [name for name in SHAPE if getattr(flags, name) is not None]
     for name in SHAPE.keys() - flags.given:
         setattr(flags, name, SHAPE[name])
-    if flags.with_training_state and flags.model in ("autoencoder", "vae"):
-        parser.error(f"--with-training-state: a model {flags.model} has no discriminator")
     if flags.accumulate < 1:
         parser.error("--accumulate: a batch has at least one part")
-    for name, (_, models, _) in ABLATIONS.items():
-        if getattr(flags, f"no_{name}") and flags.model not in models:
-            parser.error(f"--no-{name.replace('_', '-')}: a model {flags.model} cannot do without")
     return flags
 
 
-def repository(name: str) -> str:
-    """`hub.repository` for argparse, which shows the sentence of this error only."""
-    try:
-        return hub.repository(name)
-    except hub.HubError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def minutes(text: str) -> float:
+    """A length of time for argparse, which says itself that a word is no number."""
+    value = float(text)
+    if not value >= 0:  # true for NaN
+        raise argparse.ArgumentTypeError(f"a time is 0 minutes or more, not {text}")
+    return value
+
+
+def named(check: Callable[[str], str]) -> Callable[[str], str]:
+    """A check of `hub` for argparse, which shows the sentence of its own error only."""
+
+    def checked(name: str) -> str:
+        try:
+            return check(name)
+        except hub.HubError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
 
 
 def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
@@ -162,6 +174,19 @@ def configs(flags: argparse.Namespace) -> tuple[ModelConfig, TrainConfig]:
     for name, (without, _, _) in ABLATIONS.items():
         changes |= without if getattr(flags, f"no_{name}") else {}
     return with_settings(model, dataclasses.replace(training, **changes), flags.set)
+
+
+def refuse_unsuited(flags: argparse.Namespace, model: ModelConfig) -> None:
+    """
+    Raises:
+        ConfigError: a flag is about a part that the model has not.
+    """
+    if flags.with_training_state and model.model in ("autoencoder", "vae"):
+        raise ConfigError(f"--with-training-state: a model {model.model} has no discriminator.")
+    for name, (_, models, _) in ABLATIONS.items():
+        if getattr(flags, f"no_{name}") and model.model not in models:
+            flag = f"--no-{name.replace('_', '-')}"
+            raise ConfigError(f"{flag}: a model {model.model} cannot do without.")
 
 
 def check(model: ModelConfig, training: TrainConfig) -> None:
@@ -223,6 +248,7 @@ def starting_point(
     if own is None:
         refuse_ignored(flags, asked, given)
         check(given, training)
+    refuse_unsuited(flags, own or given)
     return own or given, init, began_with
 
 
@@ -233,8 +259,8 @@ def check_evaluation(faces: FaceSet, judge: Path) -> None:
         judge: where the judge is, or will be.
 
     Raises:
-        JudgeError, FileError: packages or labels are missing, it is the judge of other faces, or
-            its name is none.
+        JudgeError, FileError: labels are missing, it is the judge of other faces, or its name is
+            none.
     """
     files.tensors_path(judge)
     trainable(faces)
@@ -292,9 +318,9 @@ def export(trainer: Trainer, folder: Path, vectors: Path) -> Snapshot:
     if not has_vectors(vectors, snapshot):
         vectors.unlink(missing_ok=True)
     folder.mkdir(exist_ok=True)
-    for file in aside.iterdir():
-        file.replace(folder / file.name)
-    aside.rmdir()
+    for name in (checkpoint.CONFIG, checkpoint.WEIGHTS):
+        (aside / name).replace(folder / name)
+    shutil.rmtree(aside)  # with what an export that was killed left there
     return snapshot
 
 
@@ -330,6 +356,8 @@ def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     try:
+        if flags.evaluate:
+            check_packages()
         model_config, train_config = configs(flags)
         model_config, init, began_with = starting_point(flags, model_config, train_config)
         faces = data.load(hub.data_source(flags.data), resolution=model_config.resolution)
@@ -337,7 +365,8 @@ def main(arguments: list[str] | None = None) -> int:
             check_evaluation(faces, judge_file(flags))
         labels_teach = model_config.model == "vaegan" and train_config.attribute_weight
         if labels_teach and not (init or model_config.attributes):
-            names = attributes.offered(faces.attribute_names)
+            known = attributes.sliders(faces.attribute_names)
+            names = tuple(name for name in faces.attribute_names if name in known)
             model_config = dataclasses.replace(model_config, attributes=names)
         with distributed.process_group(flags.device), alone(flags.out):
             trainer = Trainer(

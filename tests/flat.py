@@ -38,7 +38,10 @@ class FlatEditor:
     """z is the face's colour. Smiling adds 0.5 to red and spills 0.3 on green and 0.9 on blue."""
 
     config = SimpleNamespace(latent_dim=3, resolution=SIDE)
-    attributes = (SimpleNamespace(name="Smiling"), SimpleNamespace(name="Bald"))
+    attributes = tuple(
+        SimpleNamespace(name=name, group=group)
+        for name, group in (("Smiling", "Expression"), ("Bald", "Hair"))
+    )
 
     def encoder(self, x: Tensor) -> tuple[Tensor, None]:
         return x.mean(dim=(2, 3)), None

@@ -195,3 +195,32 @@ def test_the_page_has_plain_words_for_real_attributes():
     assert len(attributes.SLIDERS) >= 16
     assert attributes.SLIDERS["Smiling"] == attributes.Slider("Smiling", "Expression")
     assert not any("_" in slider.label for slider in attributes.SLIDERS.values())
+
+
+def test_attributes_of_ones_own_have_sliders_and_celebas_odd_ones_have_none():
+    names = ("Freckles", "Young", "Attractive", "Red_lips", "Smiling")
+    assert attributes.sliders(names) == {
+        "Smiling": attributes.SLIDERS["Smiling"],
+        "Young": attributes.SLIDERS["Young"],
+        "Freckles": attributes.Slider("Freckles", "Others"),
+        "Red_lips": attributes.Slider("Red lips", "Others"),
+    }
+
+
+def test_more_attributes_than_a_page_can_hold_are_refused(tiny_snapshot, tmp_path):
+    vectors = attributes.load(tiny_snapshot / "attributes.safetensors")
+    many = 201
+    attributes.save(
+        dataclasses.replace(
+            vectors,
+            names=tuple(f"Spot {number}" for number in range(many)),
+            counts=vectors.counts * many,
+            **{
+                part: getattr(vectors, part).repeat(many, 1)
+                for part in ("above", "below", "readouts")
+            },
+        ),
+        tmp_path / "many.safetensors",
+    )
+    with pytest.raises(VectorError, match="more than 200 attributes"):
+        attributes.load(tmp_path / "many.safetensors")

@@ -108,11 +108,19 @@ def test_weights_are_read_strictly(folder, change):
         ("prior_cholesky", 0.0, "prior"),
         ("decoder.project.1.running_var", -1.0, "draw no picture"),
         ("encoder.hidden.2.running_var", -1.0, "draw no picture"),
+        ("decoder.project.0.weight", 3e38, "draw no picture"),  # but the mean face, which is at 0
+        ("decoder.project.0.weight", 1e300, r"decoder\.project\.0\.weight is not finite"),
+        ("prior_weights", 1e300, "prior_weights is not finite"),
+        ("prior_weights", 3e38, "prior"),
+        ("prior_factors", 3e38, "prior"),
+        ("prior_cholesky", 3e38, "prior"),
+        ("prior_tables", 3e38, "prior"),
     ],
 )
 def test_weights_that_draw_nothing_are_one_sentence(folder, name, value, said):
     tensors = load_file(folder / "model.safetensors")
-    tensors[name].fill_(value)
+    kind = torch.float32 if value < torch.finfo(torch.float32).max else torch.float64
+    tensors[name] = torch.full_like(tensors[name], value, dtype=kind)
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(SnapshotError, match=said):
         load_snapshot(folder)

@@ -54,6 +54,8 @@ def test_impossible_configs_are_refused():
         {"ema_decay": math.nan},
         {"decay_floor": 1.1},
         {"learning_rate": math.inf},
+        {"beta1": 1.0},
+        {"beta2": 1.0},
     ):
         with pytest.raises(ConfigError):
             dataclasses.replace(TrainConfig(), **change)
@@ -65,6 +67,32 @@ def test_impossible_configs_are_refused():
             with pytest.raises(ConfigError, match=name.partition("_")[2] or "Edits"):
                 dataclasses.replace(TrainConfig(), **{name: value})
     dataclasses.replace(TrainConfig(), edits=1.0, prior_samples=2.0)
+
+
+NUMBERS = [name for name, value in TrainConfig().to_dict().items() if type(value) in (int, float)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_no_number_of_a_run_is_negative(name):
+    values = TrainConfig().to_dict()
+    with pytest.raises(ConfigError) as error:
+        TrainConfig.from_dict({**values, name: -type(values[name])(1)})
+    assert str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize("name", ["clip_norm", "pixel_weight", "gamma", "equilibrium_margin"])
+def test_a_weight_or_bound_is_named_that_no_run_can_have(name):
+    for value in (-1.0, math.inf, math.nan):
+        with pytest.raises(ConfigError, match=f"{name} is finite and not below 0, as {value} is"):
+            dataclasses.replace(TrainConfig(), **{name: value})
+    dataclasses.replace(TrainConfig(), **{name: 0.0})
+
+
+def test_only_a_vae_gan_needs_features_to_compare():
+    with pytest.raises(ConfigError, match="feature_layers cannot be empty"):
+        dataclasses.replace(ModelConfig(), feature_layers=())
+    for model in ("autoencoder", "vae", "gan"):
+        dataclasses.replace(ModelConfig(), model=model, feature_layers=())
 
 
 @pytest.mark.parametrize(

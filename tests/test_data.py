@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import struct
 import threading
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -62,6 +63,26 @@ def write_celeba(folder, scale=1):
     (folder / "list_eval_partition.txt").write_text(
         "000001.jpg 0\n000002.jpg 1\n000003.jpg 0\n000004.jpg 2\n"
     )
+    return folder
+
+
+def write_kaggle(folder):
+    """The same without identities: pictures in a folder of their own, lists with commas."""
+    (write_celeba(folder) / "identity_CelebA.txt").unlink()
+    pictures = folder / "img_align_celeba"
+    (pictures / pictures.name).mkdir()
+    for picture in pictures.glob("*.jpg"):
+        picture.rename(pictures / pictures.name / picture.name)
+    heads = {
+        "list_attr_celeba": "image_id,Smiling,Male",
+        "list_eval_partition": "image_id,partition",
+    }
+    for stem, head in heads.items():
+        file = folder / f"{stem}.txt"
+        rows = [line.split() for line in file.read_text().splitlines() if ".jpg" in line]
+        lines = [head, *(",".join(row) for row in rows)]
+        file.with_suffix(".csv").write_text("\n".join(lines) + "\n")
+        file.unlink()
     return folder
 
 
@@ -145,6 +166,68 @@ def test_celeba_without_lists(celeba, tmp_path):
     assert len(faces.labelled()) == 0
 
 
+def test_celeba_as_kaggle_has_it(faces, tmp_path):
+    kaggle = write_kaggle(tmp_path / "kaggle")
+    found = prepared([kaggle], tmp_path / "of-kaggle")
+    assert found.attribute_names == ("Male", "Smiling")
+    assert found.attributes.tolist() == [[-1, 1], [-1, -1], [1, -1], [1, 1]]
+    assert found.split.tolist() == [0, 1, 0, 2]
+    assert found.identity.tolist() == [0, 1, 2, 3]
+    assert torch.equal(found.images, faces.images)
+    zipped = write_zip(kaggle, tmp_path / "kaggle.zip", "archive/")
+    assert same(prepared([zipped], tmp_path / "zipped"), found)
+
+
+def test_the_lists_of_celeba_go_before_those_of_kaggle(tmp_path):
+    kaggle = write_kaggle(tmp_path / "kaggle")
+    (kaggle / "list_attr_celeba.txt").write_text("1\nBald\n000001.jpg 1\n")
+    source = sources.read_source(kaggle)
+    assert source.attribute_names == ("Bald",)
+    assert [photo.attributes.tolist() for photo in source.photos] == [[1], [0], [0], [0]]
+    assert [photo.split for photo in source.photos] == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("list_attr_celeba.csv", "image_id,Smiling\n000001.jpg,no\n", "csv holds 'no' for 000001"),
+        ("list_attr_celeba.csv", "000001.jpg,1\n", "list_attr_celeba.csv has no column image_id"),
+        ("list_eval_partition.csv", "image_id,partition\n1.jpg,3\n", "csv holds '3', not 0, 1"),
+        ("list_eval_partition.csv", "image_id,a,b\n1.jpg,0,0\n", "line 2 holds 2 values, not 1"),
+    ],
+)
+def test_lists_of_kaggle_that_cannot_be_understood(tmp_path, file, text, said):
+    kaggle = write_kaggle(tmp_path / "kaggle")
+    (kaggle / file).write_text(text)
+    with pytest.raises(DataError, match=said):
+        sources.read_source(kaggle)
+
+
+def test_celeba_without_lists_may_have_a_table(celeba, faces, tmp_path):
+    for file in celeba.glob("*.txt"):
+        file.unlink()
+    (celeba / "metadata.csv").write_text(
+        "file_name,Freckles,identity,split\n"
+        "img_align_celeba/000002.jpg,1,Ann,test\n"
+        "img_align_celeba/000004.jpg,-1,Ann,test\n"
+    )
+    found = prepared([celeba], tmp_path / "described")
+    assert found.attribute_names == ("Freckles",)
+    assert found.attributes.flatten().tolist() == [0, 1, 0, -1]
+    assert found.identity.tolist() == [0, 1, 2, 1]
+    assert found.split[[1, 3]].tolist() == [2, 2]
+    assert torch.equal(found.images, faces.images)  # as they are, since they are aligned
+    official = tmp_path / "official"
+    official.mkdir()
+    (official / "metadata.csv").write_bytes((celeba / "metadata.csv").read_bytes())
+    inner = official / "img_align_celeba.zip"
+    write_zip(celeba / "img_align_celeba", inner, "img_align_celeba/")
+    assert same(prepared([official], tmp_path / "zipped"), found)
+    (celeba / "metadata.csv").write_text("file_name,Freckles\n000002.jpg,1\n")
+    with pytest.raises(DataError, match="is that of a photograph"):
+        sources.read_source(celeba)
+
+
 def test_celeba_photos_of_another_shape_are_left_out(celeba, tmp_path):
     Image.new("RGB", (178, 178)).save(celeba / "img_align_celeba" / "000002.jpg")
     (report,) = data.prepare([celeba], tmp_path / "set", 32, workers=1)
@@ -181,6 +264,42 @@ def test_lfw_layout_takes_the_face_in_the_middle(tmp_path):
     assert redness(faces.images[0]) > 10
     zipped = write_zip(tmp_path / "lfw", tmp_path / "lfw.zip", "lfw/")
     assert same(prepared([zipped], tmp_path / "zipped"), faces)
+
+
+def write_people(folder, people, others=()):
+    """The layout of LFW, two photographs of each person, which nothing opens."""
+    names = [f"P{n}/P{n}_{photo:04}.jpg" for n in range(people) for photo in (1, 2)]
+    for name in (*names, *others):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_a_few_other_pictures_leave_it_lfw(tmp_path):
+    source = sources.read_source(write_people(tmp_path / "lfw", 19, ["P0/cover.png", "thumb.jpg"]))
+    assert source.frame == "central" and len(source.photos) == 38  # 95 in 100
+    assert {photo.identity for photo in source.photos} == {f"P{n}" for n in range(19)}
+    assert source.left_out == {"not in LFW's layout": 2}
+    mixed = sources.read_source(write_people(tmp_path / "mixed", 18, ["P0/cover.png", "thumb.jpg"]))
+    assert mixed.frame == "largest" and len(mixed.photos) == 38 and not mixed.left_out
+
+
+def test_pictures_beside_lfw_are_counted(tmp_path):
+    folder = write_people(tmp_path / "lfw", 10, ["thumb.jpg"])
+    portrait().save(folder / "P0" / "P0_0001.jpg")
+    for _ in range(2):  # no count is left over from the first time
+        (report,) = data.prepare([folder], tmp_path / "set", 32, workers=1)
+        assert report.left_out == {"unreadable": 19, "not in LFW's layout": 1}
+        assert report.used.total() == 1
+
+
+def test_lfw_may_have_a_table(tmp_path):
+    folder = write_people(tmp_path / "lfw", 2)
+    (folder / "metadata.csv").write_text("file_name,Smiling\nP0/P0_0002.jpg,1\nP1/P1_0001.jpg,-1\n")
+    source = sources.read_source(folder)
+    assert source.frame == "central" and source.attribute_names == ("Smiling",)
+    assert [photo.attributes.tolist() for photo in source.photos] == [[0], [1], [-1], [0]]
+    assert [photo.identity for photo in source.photos] == ["P0", "P0", "P1", "P1"]
 
 
 def test_folders_take_the_largest_face(tmp_path):
@@ -245,6 +364,11 @@ def test_metadata(tmp_path):
         ("file_name,split\na.png,dev\n", "line 2: the split is 'dev'"),
         ("file_name,Smiling\na.png,1\nb.png,0\n", "write -1 for no"),
         ("file_name,Smiling\na.png,\x00\n", "metadata.csv"),
+        ("file_name,Smiling\na.png,1\n./a.png,-1\n", "metadata.csv has two rows for a.png"),
+        ("file_name,Smiling, Smiling\na.png,1,-1\n", "metadata.csv has two columns Smiling"),
+        ("file_name,file_name\na.png,a.png\n", "metadata.csv has two columns file_name"),
+        ("file_name,Smiling\n,1\n", "line 2: there is no file_name"),
+        ("", "no column file_name"),
     ],
 )
 def test_metadata_that_cannot_be_understood(tmp_path, text, said):
@@ -252,6 +376,75 @@ def test_metadata_that_cannot_be_understood(tmp_path, text, said):
     (folder / "metadata.csv").write_text(text)
     with pytest.raises(DataError, match=said):
         sources.read_source(folder)
+
+
+def test_spaces_around_cells_and_empty_lines_mean_nothing(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["a.png"])
+    (folder / "metadata.csv").write_text(
+        'file_name, Smiling , "identity", split,,\n a.png , 1, "Ann", test,,\n,,,,,\n\n,,,,,\n'
+    )
+    source = sources.read_source(folder)
+    assert source.attribute_names == ("Smiling",) and source.unmatched == 0
+    (photo,) = source.photos
+    assert (photo.attributes.tolist(), photo.identity, photo.split) == ([1], "Ann", 2)
+
+
+def test_each_table_names_photographs_as_seen_from_its_folder(tmp_path):
+    """As image folders on the Hub have them."""
+    names = ["test/1.png", "train/1.png", "train/more/2.png", "validation/1.png"]
+    folder = write_folder(tmp_path / "photos", names)
+    (folder / "test" / "metadata.csv").write_text(
+        "file_name,Freckles,Smiling,split,identity\n1.png,1,-1,test,Ann\n"
+    )
+    (folder / "train" / "metadata.csv").write_text(
+        "file_name,Smiling,Bald\nmore/2.png,1,-1\n1.png,-1,1\nmissing.png,1,1\n"
+    )
+    zipped = write_zip(folder, tmp_path / "photos.zip", "top/")
+    for path in (folder, zipped):
+        source = sources.read_source(path)
+        assert source.attribute_names == ("Freckles", "Smiling", "Bald") and source.unmatched == 1
+        values = [photo.attributes.tolist() for photo in source.photos]
+        assert values == [[1, -1, 0], [0, -1, 1], [0, 1, -1], [0, 0, 0]]
+        identities = [photo.identity for photo in source.photos]
+        assert identities[0] == "Ann" and identities[1:3] == ["train/1", "train/more/2"]
+        hashed = [sources._hashed_split(identity) for identity in identities[1:]]
+        assert [photo.split for photo in source.photos] == [2, *hashed]
+
+
+def test_two_tables_that_describe_one_photograph_are_refused(tmp_path):
+    folder = write_folder(tmp_path / "photos", ["train/1.png"])
+    (folder / "metadata.csv").write_text("file_name,Smiling\ntrain/1.png,1\n")
+    (folder / "train" / "metadata.csv").write_text("file_name,Smiling\n1.png,1\n")
+    with pytest.raises(DataError, match=r"two rows for train/1\.png"):
+        sources.read_source(folder)
+
+
+@pytest.mark.parametrize("of_file, of_table", [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_are_the_same_however_they_are_composed(tmp_path, of_file, of_table):
+    name = "Zoë/é.png"
+    folder = write_folder(tmp_path / "photos", [unicodedata.normalize(of_file, name)])
+    row = unicodedata.normalize(of_table, name)
+    (folder / "metadata.csv").write_text(f"file_name,Smiling\n{row},1\n", encoding="utf-8")
+    source = sources.read_source(folder)
+    assert source.attribute_names == ("Smiling",) and source.unmatched == 0
+    (photo,) = source.photos
+    assert photo.attributes.tolist() == [1]
+    # So that the split is the same on every system.
+    assert photo.identity == unicodedata.normalize("NFC", "Zoë/é")
+    assert len(prepared([folder], tmp_path / "set")) == 1  # it opens under its own name
+
+
+def test_accents_of_celeba_and_of_folders_of_tables(celeba, tmp_path):
+    apart = unicodedata.normalize("NFD", "é.jpg")
+    (celeba / "img_align_celeba" / "000001.jpg").rename(celeba / "img_align_celeba" / apart)
+    with (celeba / "list_attr_celeba.txt").open("a", encoding="utf-8") as file:
+        file.write(unicodedata.normalize("NFC", "é.jpg") + " 1 -1\n")
+    assert sources.read_source(celeba).photos[-1].attributes.tolist() == [1, -1]
+    folder = unicodedata.normalize("NFD", "Zoë")
+    photos = write_folder(tmp_path / "photos", [f"{folder}/a.png"])
+    (photos / folder / "metadata.csv").write_text("file_name,Smiling\na.png,1\n")
+    (photo,) = sources.read_source(photos).photos
+    assert photo.attributes.tolist() == [1] and photo.identity == "a"
 
 
 def test_rows_that_name_no_photograph_are_counted(tmp_path, capsys):

@@ -134,6 +134,14 @@ def test_one_sided_attributes_have_no_direction_by_any_method(method):
     assert not found[2].any()
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_one_face_alone_has_no_direction_by_any_method(method):
+    mu, labels = torch.tensor([[1.0, 2.0]]), torch.tensor([[1, -1, 0]], dtype=torch.int8)
+    found = method(mu, labels)
+    assert found.tolist() == [[0.0, 0.0]] * 3
+    assert not to_class_means(found, mu, labels).any()
+
+
 def test_a_linear_classifier_weighs_both_sides_alike_and_leaves_out_the_unknown():
     generator = torch.Generator().manual_seed(0)
     labels = torch.cat([torch.ones(200), -torch.ones(1800), torch.zeros(500)])

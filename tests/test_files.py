@@ -1,4 +1,5 @@
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -142,6 +143,22 @@ def test_tensors_do_not_take_the_name_of_what_describes_them():
 def test_tensors_without_metadata(tmp_path):
     files.save_tensors(tmp_path / "a", {"a": torch.zeros(1)})
     assert files.load_tensors(tmp_path / "a")[1] == {}
+
+
+def test_tensors_that_the_disk_does_not_take(tmp_path):
+    path = tmp_path / "a.safetensors"
+    files.save_tensors(path, {"a": torch.zeros(1)})
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    try:
+        with pytest.raises(FileError) as refused:
+            files.save_tensors(path, {"a": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(refused.value) == f"{path} cannot be written; is the disk full?"
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_numbers_that_cannot_be_computed_with(tmp_path):

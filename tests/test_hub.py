@@ -237,6 +237,31 @@ def test_what_took_training_is_not_replaced(server, model, tmp_path, run, fails,
     assert contents(back) == contents(model)
 
 
+@pytest.mark.parametrize("name", ["config.json", "README.md", "attributes.json", *hub.PICTURES])
+def test_files_of_another_project_stay(server, model, tmp_path, fails, name):
+    server.add(REPO, contents(model))
+    project = tmp_path / "project"
+    (project / name).parent.mkdir(parents=True)
+    (project / name).write_text("somebody's own")
+    said = f"{project} holds another {name} than {REPO}: choose another folder, or remove it."
+    assert fails("pull", REPO, "--out", project) == said
+    replace(model)  # a model without vectors and pictures would remove them
+    server.add(REPO, contents(model))
+    assert fails("pull", REPO, "--out", project) == said
+    assert contents(project) == {name: b"somebody's own"}
+
+
+def test_a_pull_that_broke_off_goes_on(server, model, tmp_path, run):
+    server.add(REPO, contents(model))
+    back = tmp_path / "back"
+    back.mkdir()
+    (back / "notes.txt").write_text("somebody's own")
+    shutil.copy(model / "config.json", back)
+    run("pull", REPO, "--out", back)
+    assert contents(back) == contents(model)
+    assert (back / "notes.txt").read_text() == "somebody's own"
+
+
 def test_a_link_to_elsewhere_is_not_followed(server, model, tmp_path, fails):
     (tmp_path / "id_rsa").write_text("a private key")
     (model / "card" / "samples.png").unlink()
@@ -319,10 +344,10 @@ def test_training_ends_with_a_push(
 
 @pytest.mark.parametrize(
     "flags",
-    [["--push-to-hub", "faces"], ["--model", "vae", "--with-training-state"]],
-    ids=["no user", "no discriminator"],
+    [["--push-to-hub", "faces"], ["--bundle", "../escape"]],
+    ids=["no user", "no name"],
 )
-def test_training_does_not_begin_with_a_push_that_cannot_be(flags, capsys):
+def test_training_does_not_begin_with_a_name_that_cannot_be(flags):
     with pytest.raises(SystemExit) as stopped:
         train.parse(["--data", "faces", "--out", "run", *flags])
     assert stopped.value.code == 2

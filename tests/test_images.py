@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -127,6 +128,35 @@ def test_16_bit_gray_is_scaled():
         assert opened[0, 0, 0] == 0 and opened[1, 0, 0] == 255
 
 
+def test_every_16_bit_level_is_rounded_to_the_nearest(monkeypatch):
+    levels = np.arange(65536)
+    nearest = (2 * levels + 257) // 514  # 65535 = 257 · 255, and there are no ties
+    data = encode(Image.fromarray(levels.reshape(256, 256).astype(np.uint16)), "PNG")
+    for strip in (images.STRIP, 1000):
+        monkeypatch.setattr(images, "STRIP", strip)
+        assert (np.asarray(open_image(data))[..., 1].reshape(-1) == nearest).all()
+
+
+def test_32_bit_gray_is_scaled_to_the_brightest_of_all(monkeypatch):
+    monkeypatch.setattr(images, "STRIP", 100)
+    values = np.full((20, 20), 60_000, np.int32)
+    values[0] = 100_000
+    opened = open_image(encode(Image.fromarray(values), "TIFF"))
+    assert opened.getpixel((0, 0))[0] == 255 and opened.getpixel((0, 19))[0] == 153
+
+
+def test_a_large_16_bit_picture_takes_little_more_than_its_pixels():
+    side = 3000
+    gray = Image.fromarray(np.full((side, side), 1000, np.uint16))
+    tracemalloc.start()
+    try:
+        open_image(gray)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * side * side  # bytes, which one copy as float64 would take
+
+
 @pytest.mark.parametrize(("top", "value"), [(1.0, 0.4), (255.0, 102.0), (1000.0, 400.0)])
 def test_float_gray_is_scaled(top, value):
     values = np.full((20, 20), value, np.float32)
@@ -150,6 +180,13 @@ def test_transparency_is_laid_on_white():
         assert opened.getpixel((5, 5)) == (255, 0, 0)
         assert opened.getpixel((15, 5)) == (255, 255, 255)
     assert open_image(encode(gray, "PNG")).getpixel((5, 5)) == (127, 127, 127)
+
+
+def test_the_clear_level_of_16_bit_gray_becomes_white():
+    values = np.full((20, 20), 1000, np.uint16)
+    values[5], values[6] = 300, 301  # which are both 1 with 8 bits
+    opened = open_image(encode(Image.fromarray(values), "PNG", transparency=300))
+    assert [opened.getpixel((3, y))[0] for y in (4, 5, 6)] == [4, 255, 1]
 
 
 def test_cmyk_and_one_bit():

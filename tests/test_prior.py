@@ -2,9 +2,10 @@
 
 import math
 
+import pytest
 import torch
 
-from vaegan.prior import FACES_EACH, Prior, blended, log_densities, mixture
+from vaegan.prior import FACES_EACH, LARGEST, Prior, blended, log_densities, mixture
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -64,6 +65,23 @@ def test_what_is_drawn_has_the_moments_that_were_fitted():
     torch.testing.assert_close(z.T.cov(), mu.T.cov(), atol=0.2, rtol=0.05)
     half = prior.draw(60_000, 0.5, generator())
     torch.testing.assert_close(half - prior.mean, 0.5 * (z - prior.mean))
+
+
+def test_the_largest_numbers_that_are_read_can_be_drawn_from():
+    tensors = Prior.standard(100).tensors() | {"prior_stretches": torch.ones(1)}
+    largest = {
+        name: LARGEST * torch.randn(tensor.shape, generator=generator()).sign()
+        for name, tensor in tensors.items()
+    }
+    largest["prior_weights"].abs_()
+    largest["prior_cholesky"].diagonal().abs_()
+    z = Prior.from_tensors(largest).draw(8, 1.0, generator(), torch.sin)
+    assert torch.isfinite(z).all()
+    for name, tensor in tensors.items():
+        for value in (2 * LARGEST, math.inf, math.nan):
+            wrong = {name: torch.full_like(tensor, value)}
+            with pytest.raises(ValueError, match="nothing can be drawn"):
+                Prior.from_tensors(tensors | wrong)
 
 
 def test_densities_are_the_closed_form():

@@ -1,6 +1,7 @@
 """`train.py` from its flags to the files it leaves, in this process and on 32-pixel faces."""
 
 import dataclasses
+import math
 import os
 import shutil
 import sys
@@ -52,6 +53,21 @@ def test_a_run_leaves_a_model_that_the_editor_loads(command, elsewhere, astronau
     assert editor.vectors.method == "least squares"
     assert editor.edit(editor.open(astronaut), {"Smiling": 1.0}).size == (32, 32)
     assert not (elsewhere / "pretrained").exists(), "only --bundle writes among the bundled models"
+
+
+def test_attributes_of_ones_own_are_trained_on_and_have_sliders(
+    command, elsewhere, drawn_faces, monkeypatch
+):
+    labels = drawn_faces.attributes.repeat(1, 3)
+    names = ("Blurry", "Freckles", "Smiling")  # the first is CelebA's, without a slider
+    mine = dataclasses.replace(drawn_faces, attributes=labels, attribute_names=names)
+    monkeypatch.setattr(train.data, "load", lambda *_, **__: mine)
+    assert train.main(command) == 0
+    editor = Editor.from_pretrained(elsewhere / "run" / "model")
+    assert editor.config.attributes == ("Freckles", "Smiling")
+    assert [(one.name, one.group) for one in editor.attributes] == [
+        ("Smiling", "Expression"), ("Freckles", "Others"),
+    ]  # fmt: skip
 
 
 def test_bundling_is_explicit_and_gives_the_model_a_name(command, elsewhere):
@@ -361,6 +377,10 @@ def test_an_ablation_is_a_flag(words, expected):
         ["--set", "kl_weight"],
         ["--set", "kl_weight=much"],
         ["--set", "flip=1"],
+        ["--set", "beta1=1"],
+        ["--set", "feature_layers="],
+        ["--set", "clip_norm=-1"],
+        ["--set", "kl_warmup=-5"],
         ["--set", "encoder_widths=a,b"],
     ],
 )
@@ -370,9 +390,42 @@ def test_a_setting_that_means_nothing_is_one_sentence(words, command, capsys):
     assert error.count("\n") == 1 and words[1].split("=")[0] in error
 
 
-def test_what_a_model_has_not_cannot_be_left_out(command):
+@pytest.mark.parametrize("given", ["--model", "--init"])
+def test_what_a_model_has_not_cannot_be_left_out(given, command, elsewhere, capsys):
+    """Nor sent along; whether the flags say what the model is, or it is there already."""
+    if given == "--init":
+        assert train.main([*command, "--model", "vae", "--steps", "1"]) == 0
+        (elsewhere / "run" / "model").rename(elsewhere / "vae")
+        shutil.rmtree(elsewhere / "run")
+    is_vae = [given, str(elsewhere / "vae") if given == "--init" else "vae"]
+    for flag in ("--no-feature-loss", "--with-training-state"):
+        assert train.main([*command, *is_vae, flag]) == 2
+        assert f"{flag}: a model vae" in capsys.readouterr().err
+    assert not (elsewhere / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--device", "gpu", "PyTorch cannot use 'gpu' here"),
+        ("--device", "cuda:99", "PyTorch cannot use 'cuda:99' here"),
+        ("--device", "hpu", "PyTorch cannot use 'hpu' here"),
+        ("--minutes", "nan", "a time is 0 minutes or more, not nan"),
+        ("--minutes", "-1", "a time is 0 minutes or more, not -1"),
+        ("--save-minutes", "nan", "a time is 0 minutes or more, not nan"),
+        ("--save-minutes", "soon", "invalid minutes value: 'soon'"),
+    ],
+)
+def test_a_flag_that_means_nothing_is_refused_at_once(flag, value, sentence, capsys):
     with pytest.raises(SystemExit):
-        train.main([*command, "--model", "vae", "--no-feature-loss"])
+        train.parse(["--data", "x", "--out", "y", flag, value])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert flag in error and error.endswith(sentence)
+
+
+def test_a_run_may_be_given_no_time_or_all():
+    flags = train.parse(["--data", "x", "--out", "y", "--minutes", "0", "--save-minutes", "inf"])
+    assert (flags.minutes, flags.save_minutes) == (0, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -383,8 +436,8 @@ def test_what_a_model_has_not_cannot_be_left_out(command):
         ({"--resolution": "100"}, "32, 64 or 128"),
         ({"--batch-size": "1"}, "at least 2"),
         ({"--batch-size": "4000"}, "there are 48"),
+        ({"--accumulate": "4"}, "at least two faces"),
         ({"--init": "nowhere/at/all"}, "There is no model"),
-        ({"--bundle": "../escape"}, "a-z"),
     ],
 )
 def test_mistakes_are_one_sentence(command, elsewhere, capsys, change, sentence):

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import checkpoint, curves, files
+from vaegan import checkpoint, curves, distributed, files
 from vaegan.config import MODELS, PRESETS, at_resolution
 from vaegan.models import build
-from vaegan.trainer import Trainer, TrainingError, begun, learning_rate_factor
+from vaegan.trainer import RUNAWAY, Trainer, TrainingError, begun, learning_rate_factor
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,6 +99,33 @@ def test_parts_must_fit_and_exclude_the_gate(tiny_model, tiny_training, drawn_fa
     gated = dataclasses.replace(tiny_training, equilibrium_margin=0.35)
     with pytest.raises(TrainingError, match="gate"):
         Trainer(tiny_model, gated, drawn_faces, tmp_path, accumulate=2)
+
+
+def test_every_part_has_faces_to_compare(
+    tiny_model, tiny_training, drawn_faces, tmp_path, monkeypatch
+):
+    with pytest.raises(TrainingError, match="at least two faces"):
+        Trainer(tiny_model, tiny_training, drawn_faces, tmp_path, accumulate=8)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    for batch, parts in ((2, 1), (4, 2)):
+        training = dataclasses.replace(tiny_training, batch_size=batch)
+        with pytest.raises(TrainingError, match="at least two faces"):
+            Trainer(tiny_model, training, drawn_faces, tmp_path, accumulate=parts)
+
+
+@pytest.mark.parametrize("labelled", [0, 1, 2])
+def test_a_run_needs_no_more_labels_than_there_are(
+    labelled, tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    labels = drawn_faces.attributes.clone()
+    labels[labelled:] = 0
+    few = dataclasses.replace(drawn_faces, attributes=labels)
+    model = dataclasses.replace(tiny_model, attributes=("Smiling",))
+    run = trainer(model, tiny_training, few, tmp_path)
+    directions = run.model.decoder.directions
+    assert directions.isfinite().all() and bool(directions.any()) == (labelled == 2)
+    run.run()
+    assert directions.isfinite().all() and directions.any()
 
 
 def test_an_accumulating_run_goes_on_in_the_same_parts(
@@ -190,10 +218,11 @@ def test_ctrl_c_saves_and_says_so(prepared_faces, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("norm", ["relative", "gaussian"])
 def test_divergence_stops_the_run_and_keeps_the_good_checkpoint(
-    tiny_model, tiny_training, drawn_faces, tmp_path
+    norm, tiny_model, tiny_training, drawn_faces, tmp_path
 ):
-    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path)
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path, feature_norm=norm)
     run.train_step()
     run.save()
     good = weights(tmp_path)
@@ -201,6 +230,35 @@ def test_divergence_stops_the_run_and_keeps_the_good_checkpoint(
     with pytest.raises(TrainingError, match=r"diverged at step .* is kept"):
         run.run()
     assert identical(weights(tmp_path), good)
+
+
+def test_a_loss_that_is_a_sum_over_many_features_may_be_large(drawn_faces, tmp_path):
+    model, training = PRESETS["larsen2016"]
+    model = dataclasses.replace(at_resolution(model, 32), feature_layers=(0,))
+    run = trainer(model, training, drawn_faces, tmp_path, batch_size=4, steps=1)
+    run.run()
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["feature"] > RUNAWAY
+
+
+@pytest.mark.parametrize(
+    ("norm", "log", "lost"),
+    [
+        ("gaussian", {"feature": 44092.0, "pixel": 0.5}, None),
+        ("relative", {"feature": 44092.0, "pixel": 0.5}, "(feature = 44092)"),
+        ("gaussian", {"feature": math.inf, "pixel": 0.5}, "(feature = inf)"),
+        ("gaussian", {"feature": math.nan, "pixel": 0.5}, "(feature = nan)"),
+        ("gaussian", {"feature": 44092.0, "kl": 44092.0}, "(kl = 44092)"),
+    ],
+)
+def test_what_a_divergence_is(norm, log, lost, tiny_model, tiny_training, drawn_faces, tmp_path):
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path, feature_norm=norm)
+    found = {name: torch.tensor(value) for name, value in log.items()}
+    if lost is None:
+        run._check(found)
+    else:
+        with pytest.raises(TrainingError, match=re.escape(lost)):
+            run._check(found)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

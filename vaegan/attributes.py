@@ -29,9 +29,12 @@ from vaegan import checkpoint, data, directions, files
 from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
 from vaegan.networks import Encoder, encode_all
+from vaegan.sources import CELEBA_ATTRIBUTES
 
 FORMAT = 4
 LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
+OTHERS = "Others"  # the group of what CelebA does not know
+MOST = 200  # attributes of a model: each has a slider, and a page has to hold them
 
 
 class VectorError(ValueError):
@@ -50,8 +53,8 @@ class Slider:
     colour: bool = False
 
 
-# In the order of the page. CelebA's other attributes have vectors too, but no slider: they are
-# rare, matters of taste, or do not show at 64 pixels.
+# CelebA's, in the order of the page. Its other attributes have vectors too, but no slider: they
+# are rare, matters of taste, or do not show at 64 pixels.
 SLIDERS: dict[str, Slider] = {
     "Smiling": Slider("Smiling", "Expression"),
     "Mouth_Slightly_Open": Slider("Mouth open", "Expression"),
@@ -82,22 +85,30 @@ SLIDERS: dict[str, Slider] = {
 }
 
 
+def sliders(names: Iterable[str]) -> dict[str, Slider]:
+    """Those of some attributes that have one, in the order of the page.
+
+    First CelebA's; what CelebA does not know, such as a column of one's own metadata.csv, follows
+    under the name that it has.
+    """
+    names = tuple(names)
+    own = [name for name in names if name not in CELEBA_ATTRIBUTES]
+    return {
+        **{name: slider for name, slider in SLIDERS.items() if name in names},
+        **{name: Slider(name.replace("_", " "), OTHERS) for name in own},
+    }
+
+
 def of_colour(name: object) -> bool:
     """Whether `name` is that of a slider which changes nothing but colours."""
     return name in SLIDERS and SLIDERS[name].colour
-
-
-def offered(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of `names` that have a slider; where none has, as in another data set, all."""
-    names = tuple(names)
-    return tuple(name for name in names if name in SLIDERS) or names
 
 
 @dataclass(frozen=True)
 class AttributeVectors:
     """Two vectors for each attribute, for one model.
 
-    names: (A,) CelebA's keys
+    names: (A,) as the face set has them
     above, below: (A, latent_dim), both towards having it: what a slider at 1, and a slider at -1
         backwards, adds to the z of the mean face that lacks it, or has it
     readouts: (A, latent_dim + 1), as `directions.readouts` gives them
@@ -257,6 +268,8 @@ def load(path: Path, model: Snapshot | None = None) -> AttributeVectors:
                 "with python -m vaegan.attributes."
             )
         rows: list[dict[str, Any]] = described["attributes"]
+        if len(rows) > MOST:
+            raise VectorError(f"{path} holds more than {MOST} attributes.")
         names = tuple(row["name"] for row in rows)
         above, below, weights = torch.stack([tensors[name].float() for name in names], dim=1)
         offsets = torch.tensor([float(row["readout_offset"]) for row in rows])

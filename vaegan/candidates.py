@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vaegan import directions, images, tuning
-from vaegan.attributes import SLIDERS
+from vaegan.attributes import sliders
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.judge import balanced_accuracy, best_threshold
@@ -162,7 +162,7 @@ def _tuned(
             [
                 index
                 for index, name in enumerate(names)
-                if name in SLIDERS
+                if name in sliders(names)
                 and begin[index].any()
                 and all((sign * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
             ]

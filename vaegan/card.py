@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from vaegan import attributes, checkpoint, files, hub, images
-from vaegan.attributes import SLIDERS, VectorError
+from vaegan.attributes import VectorError, sliders
 from vaegan.checkpoint import Snapshot, SnapshotError
 from vaegan.editor import Editor
 from vaegan.tables import tables
@@ -101,8 +101,9 @@ def _pictures(folder: Path, model: Snapshot) -> list[str]:
     edited = [z, *(z + vectors.direction(z, {n: float(s)}) for n, s in edits.items())]
     drawn = editor.decode(torch.stack(edited, dim=1).flatten(0, 1))
     _save(folder / EDITS_PICTURE, drawn, len(edited))
+    known = sliders(edits)
     named = ", ".join(
-        f"{SLIDERS[name].label if name in SLIDERS else name} at {strength:+d}"
+        f"{known[name].label if name in known else name} at {strength:+d}"
         for name, strength in edits.items()
     )
     return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 from vaegan import files
 from vaegan.config import ConfigError, ModelConfig
 from vaegan.models import Model, build
+from vaegan.networks import echo
 from vaegan.prior import Prior
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DISCRIMINATOR = "training/discriminator.safetensors"
 FORMAT = 1
+TRIED = 2  # random faces that a model must be able to draw
 
 
 class SnapshotError(ValueError):
@@ -185,9 +188,12 @@ def load_snapshot(folder: Path) -> Snapshot:
 
 @torch.no_grad()
 def _alive(snapshot: Snapshot) -> bool:
-    """Whether the mean face can be drawn, and encoded again."""
-    x = snapshot.decoder(snapshot.prior.mean[None])
-    mu, _ = snapshot.encoder(x) if snapshot.encoder else (x, None)
+    """Whether the mean face and random ones can be drawn, and encoded again."""
+    encoder, decoder, prior = snapshot.encoder, snapshot.decoder, snapshot.prior
+    again = partial(echo, encoder, decoder) if encoder else None
+    random = prior.draw(TRIED, 1.0, torch.Generator().manual_seed(0), again)
+    x = decoder(torch.cat([prior.mean[None], random]))
+    mu, _ = encoder(x) if encoder else (x, None)
     return bool(x.isfinite().all() and mu.isfinite().all())
 
 
@@ -222,5 +228,5 @@ def _check(folder: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]
     if (wrong := _misfit(tensors, expected)) is not None:
         raise SnapshotError(f"The weights in {folder} do not fit its config: {wrong}.")
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not torch.isfinite(tensor.float()).all():  # where float64 may hold more, it overflows
             raise SnapshotError(f"The weights in {folder} are damaged: {name} is not finite.")

@@ -111,6 +111,8 @@ class ModelConfig(_Config):
         if not 0 <= self.slope <= 1:
             raise ConfigError(f"slope lies between 0 and 1, not at {self.slope}.")
         self._check_sizes()
+        if self.model == "vaegan" and not self.feature_layers:
+            raise ConfigError("A VAE-GAN compares features, so feature_layers cannot be empty.")
 
     def _check_sizes(self) -> None:
         """Refuses sizes that no network can have, or that nobody can mean."""
@@ -216,15 +218,17 @@ class TrainConfig(_Config):
             raise ConfigError("A run needs a batch of at least 2 and at least one step.")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"A seed lies between 0 and 2^32, not at {self.seed}.")
-        for name in ("beta1", "beta2", "ema_decay", "decay_start", "decay_floor"):
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is at least 0 and below 1, not {getattr(self, name)}.")
+        for name in ("ema_decay", "decay_start", "decay_floor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} lies between 0 and 1, not at {getattr(self, name)}.")
-        if not 0 <= self.learning_rate < math.inf:
-            raise ConfigError(f"A learning rate is not below 0, as {self.learning_rate} is.")
         if not 0 <= self.edits <= 1:
             raise ConfigError(f"Edits are a share of the photographs, 0 to 1, not {self.edits}.")
-        if not 0 <= self.prior_samples < math.inf:
-            raise ConfigError(f"There cannot be {self.prior_samples} prior samples per photograph.")
+        for name, value in self.to_dict().items():
+            if isinstance(value, int | float) and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} is finite and not below 0, as {value} is not.")
 
 
 LARGE_MODEL = ModelConfig(

@@ -241,7 +241,7 @@ def prepare(
         if source.unmatched:
             said = f"{source.unmatched} rows of metadata.csv name no photograph."
             print(f"{source.label}: {said}", file=sys.stderr)
-        report = Report(source.label)
+        report = Report(source.label, left_out=source.left_out.copy())
         photos: list[Photo] = []
         results = _encode_all(source, resolution, quality, workers)
         for photo, result in zip(source.photos, results, strict=True):

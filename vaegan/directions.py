@@ -73,7 +73,7 @@ def least_squares(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
         ridge: 0 holds the others fast; the larger, the nearer to the difference of means.
     """
     y = labels.to(mu)
-    deviations = y.std(dim=0)
+    deviations = y.std(dim=0, correction=0)
     y = _standardised(y)
     matrix = y.T @ y / len(y) + ridge * torch.eye(y.shape[1]).to(mu)
     slopes = torch.linalg.solve(matrix, y.T @ (mu - mu.mean(dim=0)) / len(y))
@@ -82,7 +82,7 @@ def least_squares(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
 
 def classifier_normal(mu: Tensor, labels: Tensor, decay: float = DECAY) -> Tensor:
     """Normals of logistic classifiers: the quickest way across, however unlike a face it leads."""
-    deviations = mu.std(dim=0).clamp_min(1e-6)
+    deviations = _deviations(mu)
     weight, _ = logistic_regression(_standardised(mu), labels, decay)
     # The step that a standardised normal w stands for is w deviations along each latent.
     return weight * deviations * both_sides(labels).to(mu).unsqueeze(1)
@@ -93,7 +93,7 @@ def lda_normal(mu: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) -> Tens
 
     Σ is 1 where the faces on either side, such as one on each, do not differ among themselves.
     """
-    deviations = mu.std(dim=0).clamp_min(1e-6)
+    deviations = _deviations(mu)
     x = _standardised(mu)
     rows = []
     for difference, column in zip(difference_of_means(x, labels), labels.T, strict=True):
@@ -135,7 +135,7 @@ def readouts(mu: Tensor, labels: Tensor) -> Tensor:
             x, y = _standardised(known), column[column != 0].to(mu)
             ridge = NOISE * mu.shape[1] / len(x) * torch.eye(mu.shape[1]).to(mu)
             normal = torch.linalg.solve(x.T @ x / len(x) + ridge, x.T @ (y - y.mean()) / len(x))
-            normal = normal / known.std(dim=0).clamp_min(1e-6)
+            normal = normal / _deviations(known)
             has, has_not = (mu[column == side].mean(dim=0) @ normal for side in (1, -1))
             row[:-1], row[-1] = normal, -has_not
             row = row / (has - has_not).clamp_min(1e-6)
@@ -172,7 +172,7 @@ def conditioned(directions: Tensor, others: Tensor, mu: Tensor) -> Tensor:
 
     Right angles are those of standardised latents.
     """
-    deviations = mu.std(dim=0).clamp_min(1e-6)
+    deviations = _deviations(mu)
     axes = torch.linalg.qr((others / deviations).T).Q
     flat = directions / deviations
     return (flat - flat @ axes @ axes.T) * deviations
@@ -183,7 +183,7 @@ def to_class_means(directions: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
 
     Measured in standardised latents; a direction that leads the wrong way is turned round.
     """
-    deviations = mu.std(dim=0).clamp_min(1e-6)
+    deviations = _deviations(mu)
     flat = directions / deviations
     between = difference_of_means(mu, labels) / deviations
     along = (flat * between).sum(dim=1) / flat.square().sum(dim=1).clamp_min(1e-12)
@@ -247,7 +247,12 @@ def logistic_regression(
 
 
 def _standardised(x: Tensor) -> Tensor:
-    return (x - x.mean(dim=0)) / x.std(dim=0).clamp_min(1e-6)
+    return (x - x.mean(dim=0)) / _deviations(x)
+
+
+def _deviations(x: Tensor) -> Tensor:
+    """Of each column of x (N, K), to divide by: (K,), never 0, and of a single row not NaN."""
+    return x.std(dim=0, correction=0).clamp_min(1e-6)
 
 
 def _shrunk(covariance: Tensor, share: float) -> Tensor:

@@ -27,7 +27,7 @@ from torch import Tensor
 from vaegan import align, attributes, blend, checkpoint, custom, hub, images, latents
 from vaegan import refine as optimisation
 from vaegan.align import Detection
-from vaegan.attributes import LIMIT, SLIDERS, AttributeVectors, VectorError
+from vaegan.attributes import LIMIT, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
 from vaegan.custom import OwnAttribute, Space
 from vaegan.face import Face
@@ -48,9 +48,10 @@ class FaceNotFound(ValueError):
 
 @dataclass(frozen=True)
 class Attribute:
-    """A slider. `name` is CelebA's key; `low` and `high` are in slider units.
+    """A slider. `name` is as the face set has it; `low` and `high` are in slider units.
 
-    measured: what it did at +2 to people it had not seen, if that is known (`vaegan.select`):
+    measured: what it did at +2 to validation people, on whom its vector was chosen, if that is
+        known (`vaegan.select`):
         `effect` and `leakage`, shares; `moves`, {other attribute: share that it turned over};
         `below`, the same of −2, if that was measured
     """
@@ -80,8 +81,7 @@ class Editor:
         measured = dict(zip(known, vectors.measured, strict=False)) if vectors else {}
         self.attributes: tuple[Attribute, ...] = tuple(
             Attribute(key, slider.label, slider.group, measured=measured.get(key))
-            for key, slider in SLIDERS.items()
-            if key in known
+            for key, slider in attributes.sliders(known).items()
         )
 
     @classmethod

@@ -134,10 +134,17 @@ def tensors_path(path: str | Path) -> Path:
 def save_tensors(
     path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Writes a safetensors file; the tensors may be strided or live on any device."""
+    """Writes a safetensors file; the tensors may be strided or live on any device.
+
+    Raises:
+        FileError: the disk does not take it.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # which is no OSError
+            raise FileError(f"{path} cannot be written; is the disk full?") from error
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -198,14 +198,14 @@ def pull(
 ) -> None:
     """Writes a Hub repository's model into a folder of its own, once it is known to load.
 
-    What an earlier pull wrote there is replaced, as long as the cache has it too.
+    What an earlier pull wrote there is replaced, as long as the cache has it too; no other file is.
 
     Args:
         with_training_state: the discriminator too, to train on.
 
     Raises:
         ModelNotFound, HubError, SnapshotError, VectorError, FileError: it cannot be had, or not be
-            used, or the folder holds another model.
+            used, or the folder holds other files of these names.
     """
     source = download(repo, revision, with_training_state)
     check(source)
@@ -218,17 +218,14 @@ def pull(
 
 
 def _check_replaceable(folder: Path, snapshot: Path, repo: str) -> None:
-    """Nothing that took training may be lost.
+    """Nothing may be lost that the repository cannot give back, such as another project's README.
 
     Raises:
-        HubError: the folder has weights or vectors that no snapshot of the repository has.
+        HubError: the folder has a file of a model's that no snapshot of the repository has.
     """
-    there = _contents(folder)
-    for name in (WEIGHTS, PAIR[0], DISCRIMINATOR):
+    for name, there in _contents(folder).items():
         known = snapshot.parent.glob(f"*/{name}")
-        if there[name].is_file() and not any(
-            filecmp.cmp(there[name], path, shallow=False) for path in known
-        ):
+        if there.is_file() and not any(filecmp.cmp(there, path, shallow=False) for path in known):
             raise HubError(
                 f"{folder} holds another {name} than {repo}: choose another folder, or remove it."
             )
@@ -369,10 +366,22 @@ def bundle(folder: Path, name: str) -> None:
     """Copies a model's folder among those that come with the program: writes tracked files.
 
     Its discriminator comes along, so that `train.py --init NAME` goes on with it.
+
+    Raises:
+        HubError: the name is none.
+    """
+    _copy(folder, PRETRAINED / bundled_name(name), training_state=True)
+
+
+def bundled_name(name: str) -> str:
+    """`name`, if it can be that of a bundled model.
+
+    Raises:
+        HubError: it cannot.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise HubError(f"A bundled model's name is of a-z, 0-9 and -, which {name!r} is not.")
-    _copy(folder, PRETRAINED / name, training_state=True)
+    return name
 
 
 def _contents(folder: Path) -> dict[str, Path]:

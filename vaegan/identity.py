@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaegan import align, images
-from vaegan.attributes import SLIDERS
 from vaegan.editor import Editor
 from vaegan.leakage import Known
 from vaegan.metrics import mean, nearest_own
@@ -65,7 +64,8 @@ def identity(editor: Editor, known: Known, seed: int = 0) -> dict[str, Any]:
     }
     if own:
         report["average"] = mean(torch.stack(list(own.values())).mean(dim=0), people)
-    same = [found for name, found in own.items() if SLIDERS[name].group != CHANGES_A_PERSON]
+    changing = {slider.name for slider in editor.attributes if slider.group == CHANGES_A_PERSON}
+    same = [found for name, found in own.items() if name not in changing]
     if same:
         report["recognisable"] = mean(torch.stack(same).mean(dim=0), people)
     return report

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from torchvision.utils import make_grid
 RESAMPLE = Image.Resampling.LANCZOS  # for every resize; PIL widens the filter when it shrinks
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16  # pixels
+STRIP = 2**16  # pixels that are scaled at a time
 # What photographs come in. EPS and the like, which start other programs, stay out.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
 
@@ -227,11 +229,24 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit or float gray, scaled (PIL's own conversion would clip it)."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    peak = values.max()
+    """16-bit, 32-bit or float gray, scaled (PIL's own conversion would clip it), on white."""
+    values = np.asarray(image)
+    peak = max(strip.max() for strip in _strips(values))
     if image.mode == "F":
         white = next((level for level in (1.0, 255.0, 65535.0) if peak <= level), peak)
     else:
         white = max(65535.0, peak)
-    return Image.fromarray((values / white * 255).round().clip(0, 255).astype(np.uint8))
+    strips = [
+        (strip / white * 255).round().clip(0, 255).astype(np.uint8) for strip in _strips(values)
+    ]
+    levels = np.concatenate(strips).reshape(values.shape)
+    if (clear := image.info.get("transparency")) is not None:
+        levels[values == clear] = 255
+    return Image.fromarray(levels)
+
+
+def _strips(values: NDArray) -> Iterator[NDArray[np.float64]]:
+    """All values in order, some at a time: of a large picture they would take gigabytes."""
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), STRIP):
+        yield np.nan_to_num(flat[start : start + STRIP].astype(np.float64))

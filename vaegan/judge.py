@@ -209,18 +209,22 @@ def trainable(faces: FaceSet) -> list[int]:
     """The indices of the attributes that a judge can learn from the faces.
 
     Raises:
-        JudgeError: none has labels of both kinds in every part, or the packages are missing.
+        JudgeError: none has labels of both kinds in every part.
     """
     parts = range(len(data.SPLITS))
     both = torch.stack([both_sides(faces.attributes[faces.split == part]) for part in parts])
     indices = both.all(dim=0).nonzero().flatten().tolist()
     if not indices:
         raise JudgeError("No attribute has labels of both kinds in every part of this set.")
-    _network()
     return indices
 
 
 # ---------------------------------------------------------------- the network
+
+
+def check_packages() -> None:
+    """Raises JudgeError where those that hold the network are missing."""
+    _network()
 
 
 @cache

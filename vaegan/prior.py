@@ -29,6 +29,7 @@ ROUNDS = 30  # of expectation maximisation
 ECHOES = 2  # times that a draw is decoded and encoded again
 HEARD = 500  # draws that tell how much nearer to the mean an echo lies
 MOST_COMPONENTS, MOST_ECHOES = 256, 8  # of a prior that comes from elsewhere
+LARGEST = torch.finfo(torch.float16).max  # of its numbers: products of larger ones may overflow
 LOUDEST = 10.0  # stretch, of a model whose pictures all encode alike: it must be saved all the same
 
 
@@ -137,7 +138,8 @@ class Prior:
             ValueError: nothing could be drawn from it.
         """
         prior = cls(**{field.name: tensors[f"prior_{field.name}"].float() for field in fields(cls)})
-        sound = (prior.weights >= 0).all() and prior.weights.sum() > 0
+        sound = all((tensor.abs() <= LARGEST).all() for tensor in prior.tensors().values())
+        sound &= (prior.weights >= 0).all() and prior.weights.sum() > 0
         sound &= (prior.cholesky.diagonal() > 0).all()
         sound &= len(prior.weights) <= MOST_COMPONENTS and len(prior.stretches) <= MOST_ECHOES
         if not sound:

@@ -32,7 +32,7 @@ from vaegan import (
     hub,
     leakage,
 )
-from vaegan.attributes import SLIDERS, AttributeVectors, VectorError
+from vaegan.attributes import AttributeVectors, VectorError
 from vaegan.blend import drawn_anew
 from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled, Options
 from vaegan.data import FaceSet
@@ -121,7 +121,7 @@ def select(
 
     table: dict[str, Any] = {}
     kept: dict[int, tuple[End, End]] = {}
-    sliders = [name for name in SLIDERS if name in names and name in judge.names]
+    sliders = [name for name in attributes.sliders(names) if name in judge.names]
     for index, name in enumerate(tqdm(names, desc="comparing", disable=None)):
         own = {method: rows[index] for method, rows in found.items() if rows[index].any()}
         if name not in sliders:

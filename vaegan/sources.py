@@ -3,10 +3,15 @@
 A source has one of three layouts, recognised by what it holds:
 
 - CelebA: `img_align_celeba/` (or that folder's zip) beside `list_attr_celeba.txt`,
-  `identity_CelebA.txt`, `list_eval_partition.txt`; at full or reduced size; already aligned.
-- LFW: `Person_Name/Person_Name_0001.jpg`; the face nearest to the centre is the person's.
-- Anything else: the largest face of each photograph. A `metadata.csv` may give, by `file_name`,
-  attributes (1, -1, 0 for unknown; or true, false), `identity` and `split`.
+  `identity_CelebA.txt`, `list_eval_partition.txt` (or Kaggle's `.csv` of them); at full or reduced
+  size; already aligned.
+- LFW: `Person_Name/Person_Name_0001.jpg`; the face nearest to the centre is the person's. A few
+  pictures with other names are left out.
+- Anything else: the largest face of each photograph.
+
+Where CelebA's lists are not, `metadata.csv` may give, by `file_name`, attributes (1, -1, 0 for
+unknown; or true, false), `identity` and `split`. There may be several: each names photographs as
+seen from its own folder. Names are the same however Unicode composes their accents.
 """
 
 from __future__ import annotations
@@ -16,10 +21,13 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -102,6 +110,7 @@ class Source:
 
     frame: how a photograph becomes a face: celeba, largest or central face
     unmatched: rows of metadata.csv that name none of the photographs
+    left_out: by reason, how many photographs are not listed
     """
 
     label: str
@@ -109,6 +118,7 @@ class Source:
     attribute_names: tuple[str, ...]
     photos: list[Photo]
     unmatched: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 # ---------------------------------------------------------------- reading sources
@@ -127,15 +137,10 @@ def read_source(path: Path) -> Source:
     if any(_celeba_image(name) or name.endswith("img_align_celeba.zip") for name in names):
         source = _read_celeba(path, names)
     else:
-        found = [name for name in names if _is_image(name)]
-        lfw = found and all(map(_LFW.search, found))
-        source = _read_lfw(path, found) if lfw else _read_folder(path, names, found)
+        source = _read_folder(path, names)
     if not source.photos:
         raise DataError(f"{path} holds no photographs.")
     return source
-
-
-_LFW = re.compile(r"(?:^|/)(?P<person>[^/]+)/(?P=person)_\d{4}\.[^/]+$")
 
 
 def _read_celeba(path: Path, names: list[str]) -> Source:
@@ -144,70 +149,121 @@ def _read_celeba(path: Path, names: list[str]) -> Source:
     if not found:  # as CelebA is handed out: the pictures' zip beside the lists
         container = path / next(name for name in names if name.endswith("img_align_celeba.zip"))
         found = [name for name in _names(container) if _is_image(name)]
-    rows = partial(_rows, path, names)
-    identities = {key: label for key, (label,) in rows("identity_CelebA.txt", 1)}
-    partition = {key: label for key, (label,) in rows("list_eval_partition.txt", 1)}
-    if wrong := set(partition.values()) - set("012"):
-        raise DataError(f"{path}: list_eval_partition.txt holds {min(wrong)!r}, not 0, 1 or 2.")
+    people = {name: PurePosixPath(_composed(name)).stem for name in found}
+    if _LISTS.isdisjoint(PurePosixPath(name).stem for name in names):
+        return _described(path, _tables(names), container, people, "celeba")
+    identities, partition = _celeba_identities(path, names), _celeba_partition(path, names)
     attribute_names, attributes = _celeba_attributes(path, names)
     unknown = np.zeros(len(attribute_names), np.int8)
     photos = []
-    for name in found:
-        key = PurePosixPath(name).name
-        identity = identities.get(key, PurePosixPath(name).stem)
-        split = int(partition[key]) if key in partition else _hashed_split(identity)
+    for name, person in people.items():
+        key = PurePosixPath(_composed(name)).name
+        identity = identities.get(key) or person
+        split = partition[key] if key in partition else _hashed_split(identity)
         photos.append(Photo(container, name, identity, split, attributes.get(key, unknown)))
     return Source(path.absolute().name, "celeba", attribute_names, photos)
+
+
+_LISTS = {"identity_CelebA", "list_eval_partition", "list_attr_celeba"}
+
+
+def _celeba_identities(path: Path, names: list[str]) -> dict[str, str]:
+    _, _, rows = _celeba_list(path, names, "identity_CelebA", ("identity",))
+    return {key: label for key, (label,) in rows}
+
+
+def _celeba_partition(path: Path, names: list[str]) -> dict[str, int]:
+    """The parts, as indices into SPLITS, by file name."""
+    file, _, rows = _celeba_list(path, names, "list_eval_partition", ("partition",))
+    partition = {key: part for key, (part,) in rows}
+    if wrong := set(partition.values()) - set("012"):
+        raise DataError(f"{path}: {file} holds {min(wrong)!r}, not 0, 1 or 2.")
+    return {key: int(part) for key, part in partition.items()}
 
 
 def _celeba_attributes(
     path: Path, names: list[str]
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]:
     """The attributes' names, and the values by file name."""
-    file = "list_attr_celeba.txt"
-    lines = _lines(path, names, file)
-    if not lines:
-        return (), {}
-    # The first line holds the number of rows, the second the names.
-    header = tuple(lines[1].split()) if len(lines) > 1 else ()
+    file, columns, rows = _celeba_list(path, names, "list_attr_celeba")
     values = {"1": 1, "-1": -1, "0": 0}
     attributes = {}
-    for key, row in _rows(path, names, file, len(header), skip=2):
+    for key, row in rows:
         try:
             attributes[key] = np.array([values[value] for value in row], np.int8)
         except KeyError as error:
             raise DataError(f"{path}: {file} holds {error} for {key}, not 1 or -1.") from error
-    return header, attributes
+    return columns, attributes
 
 
-def _read_lfw(path: Path, found: list[str]) -> Source:
-    photos = []
-    for name in found:
-        person = _LFW.search(name)["person"]
-        photos.append(Photo(path, name, person, _hashed_split(person), np.zeros(0, np.int8)))
-    return Source(path.absolute().name, "central", (), photos)
+def _celeba_list(
+    path: Path, names: list[str], stem: str, columns: tuple[str, ...] = ()
+) -> tuple[str, tuple[str, ...], Iterator[tuple[str, list[str]]]]:
+    """A list of CelebA's: its file's name, its columns' names, and file names with their values.
+
+    The .txt is CelebA's own, the .csv Kaggle's. A list that is missing has no rows.
+
+    columns: their names, unless the list itself holds them
+    """
+    if name := _shallowest(names, f"{stem}.txt"):
+        named, lines = _read_txt(path, name, headed=not columns)
+    elif name := _shallowest(names, f"{stem}.csv"):
+        named, lines = _read_csv(path, name, "image_id")
+    else:
+        return stem, columns, iter(())
+    columns, file = columns or named, PurePosixPath(name).name
+    return file, columns, _complete(lines, len(columns), f"{path}: {file}")
 
 
-def _read_folder(path: Path, names: list[str], found: list[str]) -> Source:
-    tables = [name for name in names if PurePosixPath(name).name == "metadata.csv"]
-    table = min(tables, key=lambda name: name.count("/"), default=None)
-    root = PurePosixPath(table).parent if table else _common_folder(found)
-    attribute_names, rows = _read_table(path, table) if table else ((), {})
+def _complete(lines: _Lines, count: int, where: str) -> Iterator[tuple[str, list[str]]]:
+    for line, key, values in lines:
+        if len(values) != count:
+            raise DataError(f"{where}, line {line} holds {len(values)} values, not {count}.")
+        yield key, values
+
+
+_LFW = re.compile(r"(?:^|/)(?P<person>[^/]+)/(?P=person)_\d{4}\.[^/]+$")
+_LFW_SHARE = 0.95  # of the pictures, from which on a few others do not make it another layout
+
+
+def _read_folder(path: Path, names: list[str]) -> Source:
+    """LFW, or anything else."""
+    tables = _tables(names)
+    found = [name for name in names if _is_image(name)]
+    matches = {name: _LFW.search(_composed(name)) for name in found}
+    people = {name: match["person"] for name, match in matches.items() if match}
+    if len(people) >= _LFW_SHARE * len(found):
+        source = _described(path, tables, path, people, "central")
+        others = ("not in LFW's layout" for name in found if name not in people)
+        return replace(source, left_out=Counter(others))
+    root = _common_folder([_composed(name) for name in tables or found])
+    people = {name: _own_identity(name, root) for name in found}
+    return _described(path, tables, path, people, "largest")
+
+
+def _described(
+    path: Path, tables: list[str], container: Path, people: dict[str, str], frame: str
+) -> Source:
+    """Photographs of `container`, with what the tables of `path` say of them.
+
+    people: by photograph, who it shows unless a table says it
+    """
+    attribute_names, rows = _read_tables(path, tables)
     blank = _Row("", None, np.zeros(len(attribute_names), np.int8))
-    photos, named = [], set()
-    for name in found:
-        inside = PurePosixPath(name)
-        inside = inside.relative_to(root) if inside.is_relative_to(root) else inside
-        named.add(str(inside))
-        row = rows.get(str(inside), blank)
-        # The folder belongs to it: a/1.jpg and b/1.jpg need not be one person.
-        identity = row.identity or str(inside.with_suffix(""))
+    photos = []
+    for name, person in people.items():
+        row = rows.get(_composed(name), blank)
+        identity = row.identity or person
         split = _hashed_split(identity) if row.split is None else row.split
-        photos.append(Photo(path, name, identity, split, row.attributes))
-    unmatched = len(rows.keys() - named)
-    if found and rows and unmatched == len(rows):
-        raise DataError(f"{path}: no file_name in metadata.csv is that of a photograph.")
-    return Source(path.absolute().name, "largest", attribute_names, photos, unmatched)
+        photos.append(Photo(container, name, identity, split, row.attributes))
+    unmatched = len(rows.keys() - set(map(_composed, people)))
+    if people and rows and unmatched == len(rows):
+        raise DataError(f"{path}: no file_name in metadata.csv is that of a photograph there.")
+    return Source(path.absolute().name, frame, attribute_names, photos, unmatched)
+
+
+def _tables(names: list[str]) -> list[str]:
+    return [name for name in names if PurePosixPath(name).name == "metadata.csv"]
 
 
 @dataclass(frozen=True)
@@ -217,35 +273,43 @@ class _Row:
     attributes: NDArray[np.int8]
 
 
-def _read_table(path: Path, table: str) -> tuple[tuple[str, ...], dict[str, _Row]]:
-    """metadata.csv: the attributes' names, and the rows by file name."""
-    reader = csv.DictReader(io.StringIO(_text(path, table), newline=""))
-    try:
-        records = [(reader.line_num, record) for record in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}: metadata.csv cannot be read: {error}.") from error
-    columns = list(reader.fieldnames or ())
-    if "file_name" not in columns:
-        raise DataError(f"{path}: metadata.csv has no column file_name.")
-    # A column without a name numbers the rows: pandas writes one.
-    names = tuple(name for name in columns if name not in ("", "file_name", "identity", "split"))
-    rows = {}
+def _read_tables(path: Path, tables: list[str]) -> tuple[tuple[str, ...], dict[str, _Row]]:
+    """Every metadata.csv: the attributes' names, and the rows by the photograph's path."""
+    read = [_read_table(path, table) for table in tables]
+    names = tuple(dict.fromkeys(name for own, _ in read for name in own))
+    together: dict[str, _Row] = {}
+    for own, rows in read:
+        columns = [names.index(name) for name in own]
+        for name, row in rows:
+            if name in together:
+                raise DataError(f"{path}: metadata.csv has two rows for {name}.")
+            attributes = np.zeros(len(names), np.int8)
+            attributes[columns] = row.attributes
+            together[name] = replace(row, attributes=attributes)
+    return names, together
+
+
+def _read_table(path: Path, table: str) -> tuple[tuple[str, ...], list[tuple[str, _Row]]]:
+    """One metadata.csv: the attributes' names, and the rows, each with the photograph's path."""
+    columns, lines = _read_csv(path, table, "file_name")
+    names = tuple(name for name in columns if name not in ("identity", "split"))
+    folder = PurePosixPath(_composed(table)).parent
+    rows = []
     written = set()
-    for line, record in records:
-        cells = {name: (record[name] or "").strip() for name in columns}
-        where = f"{path}: metadata.csv, line {line}"
+    for line, file, values in lines:
+        cells = dict(zip(columns, values, strict=True))
+        where = f"{path}: {table}, line {line}"
+        if not file:
+            raise DataError(f"{where}: there is no file_name.")
         split = cells.get("split", "")
         if split not in ("", *SPLITS):
             raise DataError(f"{where}: the split is {split!r}, not one of {', '.join(SPLITS)}.")
-        values = [_attribute(cells[name], name, where) for name in names]
+        attributes = np.array([_attribute(cells[name], name, where) for name in names], np.int8)
         written.update(cells[name] for name in names)
-        rows[str(PurePosixPath(cells["file_name"]))] = _Row(
-            cells.get("identity", ""),
-            SPLITS.index(split) if split else None,
-            np.array(values, np.int8),
-        )
+        part = SPLITS.index(split) if split else None
+        rows.append((str(folder / file), _Row(cells.get("identity", ""), part, attributes)))
     if {"0", "1"} <= written <= {"0", "1", ""}:
-        raise DataError(f"{path}: metadata.csv has 0 (unknown) and 1 only: write -1 for no.")
+        raise DataError(f"{path}: {table} has 0 (unknown) and 1 only: write -1 for no.")
     return names, rows
 
 
@@ -278,24 +342,63 @@ def _common_folder(names: list[str]) -> PurePosixPath:
     return PurePosixPath(os.path.commonpath(parents) if parents else ".")
 
 
-def _rows(
-    path: Path, names: list[str], file: str, count: int, skip: int = 0
-) -> Iterator[tuple[str, list[str]]]:
-    """The lines `key value value …` of a list of CelebA's; none when the list is missing."""
-    for number, line in enumerate(_lines(path, names, file)[skip:], skip + 1):
-        key, *values = line.split() or [""]
-        if key and len(values) != count:
-            raise DataError(
-                f"{path}: {file}, line {number} holds {len(values)} values, not {count}."
-            )
-        if key:
-            yield key, values
+def _own_identity(name: str, root: PurePosixPath) -> str:
+    """With the folder, since a/1.jpg and b/1.jpg need not be one person."""
+    file = PurePosixPath(_composed(name))
+    return str((file.relative_to(root) if file.is_relative_to(root) else file).with_suffix(""))
 
 
-def _lines(path: Path, names: list[str], file: str) -> list[str]:
+def _composed(name: str) -> str:
+    """One spelling of names that look the same: macOS takes é apart, and most programs do not."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _shallowest(names: list[str], file: str) -> str | None:
     matches = [name for name in names if PurePosixPath(name).name == file]
-    name = min(matches, key=lambda name: name.count("/"), default=None)
-    return _text(path, name).splitlines() if name else []
+    return min(matches, key=lambda name: name.count("/"), default=None)
+
+
+_Lines = Iterator[tuple[int, str, list[str]]]  # each with its number, its key and its values
+
+
+def _read_txt(path: Path, name: str, headed: bool) -> tuple[tuple[str, ...], _Lines]:
+    """The columns' names and the lines `key value value …` of a list of CelebA's."""
+    lines = enumerate(_text(path, name).splitlines(), 1)
+    rows = ((line, words) for line, text in lines if (words := text.split()))
+    # Where there is a head, its first line holds the number of rows, its second the names.
+    head = list(islice(rows, 2)) if headed else []
+    columns = head[1][1] if len(head) == 2 else []
+    return tuple(columns), ((line, key, values) for line, (key, *values) in rows)
+
+
+def _read_csv(path: Path, name: str, key: str) -> tuple[tuple[str, ...], _Lines]:
+    """The names of the columns beside `key`, and the lines, without spaces around any cell."""
+    rows = _csv_rows(path, name)
+    _, header = next(rows, (1, []))
+    if key not in header:
+        raise DataError(f"{path}: {name} has no column {key}.")
+    # A column without a name numbers the rows: pandas writes one.
+    columns = tuple(column for column in header if column not in ("", key))
+    if twice := [column for column in (key, *columns) if header.count(column) > 1]:
+        raise DataError(f"{path}: {name} has two columns {twice[0]}.")
+    records = (
+        (line, dict(zip_longest(header, cells[: len(header)], fillvalue="")))
+        for line, cells in rows
+    )
+    return columns, (
+        (line, record[key], [record[column] for column in columns]) for line, record in records
+    )
+
+
+def _csv_rows(path: Path, name: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the number of its line."""
+    reader = csv.reader(io.StringIO(_text(path, name), newline=""), skipinitialspace=True)
+    try:
+        for row in reader:
+            if any(cells := [cell.strip() for cell in row]):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(f"{path}: {name} cannot be read: {error}.") from error
 
 
 # ---------------------------------------------------------------- folders and zips
@@ -346,7 +449,8 @@ def _archive(path: Path, process: int) -> zipfile.ZipFile:
 
 
 def _text(container: Path, name: str) -> str:
+    """A file of text, with its accents composed."""
     try:
-        return read(container, name).decode("utf-8-sig")
+        return _composed(read(container, name).decode("utf-8-sig"))
     except (images.BadImage, UnicodeDecodeError) as error:
         raise DataError(f"{container}: {name} cannot be read as text.") from error

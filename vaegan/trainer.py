@@ -104,6 +104,8 @@ class Trainer:
             raise TrainingError(
                 "The batch size is not a multiple of the number of processes and parts."
             )
+        if self.config.batch_size < 2 * shares:
+            raise TrainingError("Every process and part needs at least two faces of each batch.")
         if accumulate > 1 and self.config.equilibrium_margin:
             raise TrainingError(
                 "The equilibrium gate looks at whole batches, so gradients cannot be accumulated."
@@ -249,7 +251,7 @@ class Trainer:
 
     def _begin_labels(self) -> None:
         known = self.labels.any(dim=1)
-        if not known.any():
+        if known.sum() < 2:  # one alone differs from nobody
             return
         encoder = self.model.eval().networks["encoder"]
         mu = encode_all(encoder, self.train_set[known])
@@ -268,7 +270,10 @@ class Trainer:
 
     def _check(self, log: dict[str, Tensor]) -> None:
         """Refuses to go on with, or to save, weights that are lost."""
-        bad = [name for name, value in log.items() if not abs(float(value)) < RUNAWAY]
+        limits = dict.fromkeys(log, RUNAWAY)
+        if self.config.feature_norm == "gaussian":  # a sum: tens of thousands may be healthy
+            limits["feature"] = math.inf
+        bad = [name for name, value in log.items() if not abs(float(value)) < limits[name]]
         if bad:
             values = ", ".join(f"{name} = {float(log[name]):g}" for name in bad)
             raise TrainingError(
