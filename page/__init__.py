@@ -13,7 +13,7 @@ from page.edit import edit_tab
 from page.morph import morph_tab
 from page.own import own_tab
 from page.random_faces import random_tab
-from page.visitors import CORES
+from page.visitors import CORES, examples
 from page.widgets import html
 from vaegan.editor import Editor
 
@@ -57,11 +57,12 @@ def head(main: str | None) -> None:
 
 def tabs(editor: Editor) -> None:
     """All that can be done with one model."""
+    samples = examples(editor)
     with gr.Tabs(selected="edit") as all_tabs:
         with gr.Tab("Edit", id="edit"):
-            edit = edit_tab(editor)
+            edit = edit_tab(editor, samples)
         with gr.Tab("Your own", id="own") as workshop:
-            own = own_tab(editor, all_tabs, workshop, edit)
+            own = own_tab(editor, samples, all_tabs, workshop, edit)
         with gr.Tab("Morph", id="morph"):
             morph = morph_tab(editor)
         with gr.Tab("Random faces", id="random"):

@@ -23,7 +23,6 @@ from page.visitors import (
     Updates,
     detecting,
     download_edit,
-    examples,
     new_file,
     open_faces,
     open_photo,
@@ -56,8 +55,8 @@ class Chosen:
     count = 0
 
 
-def edit_tab(editor: Editor) -> EditTab:
-    """What other tabs need to open faces here."""
+def edit_tab(editor: Editor, samples: Faces) -> EditTab:
+    """What other tabs need to open faces here. samples: faces to begin with."""
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture: a decode, a blend, a JPEG."""
@@ -75,7 +74,6 @@ def edit_tab(editor: Editor) -> EditTab:
             view = state.views.get(wish.get("view")) or state.views[FACE]
             return jpeg(editor.frame(view, settings))
 
-    samples = examples(editor)
     with gr.Row(elem_id="edit"):
         with gr.Column(elem_id="source", min_width=0):
             source = source_column(samples)
@@ -273,8 +271,8 @@ def edit_tab(editor: Editor) -> EditTab:
         return show(state.before)
 
     def refine(state: Sitting | None, shown: str, *values: Any) -> Iterator[Updates]:
-        if unlike(state, shown) or state.face.photo is None:
-            yield gr.skip()
+        if problem := unlike(state, shown):
+            yield {source.note: problem}
             return
         settings = read(*values)
         steps = editor.refine(state.face)
@@ -317,7 +315,7 @@ def edit_tab(editor: Editor) -> EditTab:
     refining = [more.bar, more.stop, more.refine]
     running = more.refine.click(
         refine, here,
-        [*refining, sitting, result.stage, source.reconstruction],
+        [*refining, sitting, result.stage, source.reconstruction, source.note],
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     # Only once it has ended, or its last report would show the bar again.
@@ -368,7 +366,7 @@ def edit_tab(editor: Editor) -> EditTab:
         done = button.click(partial(save, whole), here, [saved, source.note], **waiting)
         then_download(done, saved)
     then_download(more.keep.click(save_settings, positions, saved, **QUICK), saved)
-    return opens, show_first
+    return EditTab(opens, show_first)
 
 
 def framed(box: Any, photo: Image.Image) -> tuple[float, ...] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +9,18 @@ import gradio as gr
 import torch
 
 from page.sets import FullSet, face_set, open_set, with_one, without
-from page.visitors import FORGET, PRIVATE, SIZE, Faces, Updates, new_file, opened, remember, turn
+from page.visitors import (
+    FORGET,
+    PRIVATE,
+    SIZE,
+    Faces,
+    Receiver,
+    Updates,
+    new_file,
+    opened,
+    remember,
+    turn,
+)
 from page.widgets import html, jpeg, live, message, pictures, thumbnails
 from vaegan import images, latents, morph, video
 from vaegan.editor import Editor
@@ -39,8 +49,8 @@ class Chain:
         object.__setattr__(self, "faces", ())
 
 
-def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Face], Updates]]:
-    """The visitor's `Chain`, the outputs of a listener that adds a face, and its function."""
+def morph_tab(editor: Editor) -> Receiver:
+    """What is sent here becomes the last face of the visitor's `Chain`."""
 
     def at(state: Chain, times: torch.Tensor) -> torch.Tensor:
         points = torch.cat([face.z for face in state.faces])
@@ -160,7 +170,7 @@ def morph_tab(editor: Editor) -> tuple[gr.State, list[Any], Callable[[Chain, Fac
     strip.click(jump, None, t, **SAME)
     make.click(film, [ending, size, seconds, ease, back, whole, chain], [made, said], **ONE,
                **opening).then(None, made, None, js=PLAY, **PRIVATE)  # fmt: skip
-    return chain, showing, receive
+    return Receiver(chain, showing, receive)
 
 
 def write_film(

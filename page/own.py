@@ -16,10 +16,10 @@ from page.visitors import (
     PRIVATE,
     EditTab,
     Faces,
+    Receiver,
     Sitting,
     Updates,
     download_edit,
-    examples,
     largest_face,
     new_file,
     opened,
@@ -89,10 +89,9 @@ class Workshop:
 
 
 def own_tab(
-    editor: Editor, tabs: gr.Tabs, tab: gr.Tab, edit_tab: EditTab
-) -> tuple[gr.State, list[Any], Callable[[int, Workshop, Face], Updates]]:
-    """The visitor's `Workshop`, the outputs of a listener that adds a face to a set, and its
-    function (which set, workshop, face)."""
+    editor: Editor, samples: Faces, tabs: gr.Tabs, tab: gr.Tab, edit_tab: EditTab
+) -> Receiver:
+    """What is sent here joins a set of the visitor's `Workshop`: `add` gets which one first."""
     opens, open_in_edit = edit_tab
 
     def draw(wish: dict[str, Any]) -> str:
@@ -104,7 +103,6 @@ def own_tab(
         with turn:
             return jpeg(editor.frame(view, state.settings(positions)))
 
-    samples = examples(editor)
     first = Sitting.at((samples[0],))
     with gr.Row(elem_id="own"):
         with gr.Column(elem_id="sets", min_width=0):
@@ -276,7 +274,7 @@ def own_tab(
         download, discard = (child for child in row.children if isinstance(child, gr.Button))
         then_download(download.click(partial(save_slider, slot), work, saved, **PRIVATE), saved)
         discard.click(partial(remove, slot), [work, *sliders], showing, **SAME)
-    return work, adding, receive
+    return Receiver(work, adding, receive)
 
 
 def slot_row(slot: int) -> tuple[gr.Row, gr.Slider]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from page.sets import FullSet
-from page.visitors import FORGET, PRIVATE, TRUNCATION, EditTab, Updates, turn
+from page.visitors import FORGET, PRIVATE, TRUNCATION, EditTab, Receiver, Updates, turn
 from page.widgets import heading, html, message, pictures, thumbnails
 from vaegan import images, latents
 from vaegan.editor import Editor
@@ -22,15 +21,13 @@ SEED = 12  # of the faces that are there at first
 AROUND = 11  # neighbours that are drawn, beside the face itself
 FROM = {"The training faces": True, "N(0, I)": False}
 
-Other = tuple[gr.State, list[Any], Callable[..., Updates]]  # what another tab takes a face by
-
 
 def random_tab(
     editor: Editor,
     tabs: gr.Tabs,
     edit_tab: EditTab,
-    morph: Other,
-    own: Other,
+    morph: Receiver,
+    own: Receiver,
 ) -> None:
     opens, show = edit_tab
     first = editor.draw(12, TRUNCATION, seed=SEED)
@@ -115,7 +112,7 @@ def random_tab(
         if (one := face(z, index)) is None:
             return gr.skip()
         try:
-            return {sent: "It is the last face of the morph now.", **morph[2](state, one)}
+            return {sent: "It is the last face of the morph now.", **morph.add(state, one)}
         except FullSet as error:
             return {sent: str(error)}
 
@@ -123,7 +120,7 @@ def random_tab(
         if (one := face(z, index)) is None:
             return gr.skip()
         try:
-            return {sent: "It is in the set of “Your own” now.", **own[2](which, state, one)}
+            return {sent: "It is in the set of “Your own” now.", **own.add(which, state, one)}
         except FullSet as error:
             return {sent: str(error)}
 
@@ -138,10 +135,13 @@ def random_tab(
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
     opens(edit.click, send_to_edit, [latent, chosen], (tabs,))
-    to_morph.click(send_to_morph, [latent, chosen, morph[0]], [sent, *morph[1]], **PRIVATE)
+    to_morph.click(send_to_morph, [latent, chosen, morph.state], [sent, *morph.outputs], **PRIVATE)
     for which, button in enumerate((to_with, to_without)):
         button.click(
-            partial(send_to_set, which), [latent, chosen, own[0]], [sent, *own[1]], **PRIVATE
+            partial(send_to_set, which),
+            [latent, chosen, own.state],
+            [sent, *own.outputs],
+            **PRIVATE,
         )
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+import gradio as gr
 import torch
 from gradio.utils import get_upload_folder
 from PIL import Image
@@ -51,9 +52,30 @@ torch.set_num_threads(1)
 
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
 Faces = tuple[Face, ...]
-# What makes a listener of another tab that opens faces to be edited, and what it shows of them.
-EditTab = tuple[Callable[..., None], Callable[[Faces], Updates]]
 PRIVATE = {"api_visibility": "private"}
+
+
+class EditTab(NamedTuple):
+    """What another tab needs to have faces edited.
+
+    opens: makes a listener of that tab open what its function finds
+    show: what such a function returns for faces
+    """
+
+    opens: Callable[..., None]
+    show: Callable[[Faces], Updates]
+
+
+class Receiver(NamedTuple):
+    """What another tab needs to send a face on.
+
+    state: what is added to; outputs: of a listener that adds; add: its function, which gets the
+    state and the face, and raises `page.sets.FullSet`
+    """
+
+    state: gr.State
+    outputs: list[Any]
+    add: Callable[..., Updates]
 
 
 class Opened:
@@ -215,11 +237,11 @@ def largest_face(editor: Editor, path: str) -> Face:
         return replace(face, warning=f"{said} {face.warning}".strip())
 
 
-def examples(editor: Editor) -> list[Face]:
+def examples(editor: Editor) -> Faces:
     """Faces that need nobody's permission: an astronaut of NASA's, and some the model drew."""
-    drawn = [editor.face_of(z[None]) for z in editor.draw(5, TRUNCATION, seed=SEED)]
+    drawn = tuple(editor.face_of(z[None]) for z in editor.draw(5, TRUNCATION, seed=SEED))
     if ASTRONAUT.is_file() and editor.encoder is not None:
-        return [editor.open(ASTRONAUT), *drawn]
+        return (editor.open(ASTRONAUT), *drawn)
     return drawn
 
 

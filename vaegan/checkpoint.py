@@ -151,11 +151,11 @@ def load_snapshot(folder: Path) -> Snapshot:
     try:
         described = files.read_json(folder / CONFIG)
         tensors, _ = files.load_tensors(folder / WEIGHTS)
-        model, training = described.get("model"), described.get("training", {})
+        shapes, training = described.get("model"), described.get("training", {})
         known = described.get("format") == FORMAT
-        if not (known and isinstance(model, dict) and isinstance(training, dict)):
+        if not (known and isinstance(shapes, dict) and isinstance(training, dict)):
             raise SnapshotError(f"{folder / CONFIG} does not describe a model of this program.")
-        config = ModelConfig.from_dict(model)
+        config = ModelConfig.from_dict(shapes)
     except (files.FileError, ConfigError) as error:
         raise SnapshotError(str(error)) from error
 

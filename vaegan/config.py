@@ -189,7 +189,7 @@ class TrainConfig(_Config):
     adversary_start: int = 2000  # steps as a plain VAE before the discriminator joins
     kl_weight: float = 0.001
     kl_warmup: int = 0  # steps over which the KL's weight rises from 0
-    gamma: float = 1.0  # decoder: gamma · reconstruction + adversarial (the paper's γ)
+    gamma: float = 1.0  # of the reconstruction in the decoder's loss (the paper's γ)
     prior_samples: float = 0.5  # prior samples x_hat per photograph; 0 leaves them out
     prior: str = "standard"  # of x_hat: "standard" (N(0, I)) | "aggregate" (where the latents lie)
     equilibrium_margin: float = 0.0  # the paper's gate 0.68 ± 0.35; 0 leaves it out

@@ -125,6 +125,8 @@ class Editor:
         Raises:
             BadImage: not a picture that can be used.
             FaceNotFound: no face, or fewer than `face` + 1.
+            ModelNotFound: the model is a GAN, which has no encoder.
+            ValueError: nothing is in the box.
         """
         photo = images.open_image(image)
         if box is not None:
@@ -140,6 +142,7 @@ class Editor:
         Raises:
             BadImage: not a picture that can be used.
             FaceNotFound: no face.
+            ModelNotFound: the model is a GAN, which has no encoder.
         """
         photo = images.open_image(image)
         found = _found(photo)[:most]
@@ -221,7 +224,7 @@ class Editor:
 
         Raises:
             VectorError: an unknown attribute.
-            SettingsError: detail or softness outside [0, 1].
+            SettingsError: a slider's value is no number; detail or softness outside [0, 1].
             ValueError: nothing to paste into.
         """
         wanted = Settings(

@@ -298,14 +298,14 @@ class Adversary:
         Not in the paper's text but in its authors' code: who is ahead by more than the margin
         waits; if both would wait, both train.
 
-        real, fakes: scores, those of prior samples last.
+        real, fakes: scores; the last of the fakes count, which are prior samples if there are any.
         """
         margin = self.step.config.equilibrium_margin
         if not margin:
             return True, True
         with torch.no_grad():
             up = distributed.mean(F.softplus(-real).mean())  # -log Dis(x)
-            down = distributed.mean(F.softplus(fakes[-1]).mean())  # -log(1 - Dis(x_hat))
+            down = distributed.mean(F.softplus(fakes[-1]).mean())  # -log(1 - Dis(·))
         worst, best = float(torch.maximum(up, down)), float(torch.minimum(up, down))
         train_discriminator = best >= EQUILIBRIUM - margin
         train_decoder = worst <= EQUILIBRIUM + margin

@@ -73,7 +73,7 @@ def film(
     side = len(first.crop) if whole else size
     center = editor.prior.mean if spherical else None
     path = latents.along(torch.cat([face.z for face in faces]), times, center)
-    textures = [texture(editor, face, side) for face in faces]
+    textures = [texture(face, side) for face in faces]
     seen: dict[float, Image.Image] = {}  # the way back shows the same pictures
     for t, z in zip(times.tolist(), path, strict=True):
         if t in seen:
@@ -91,7 +91,7 @@ def film(
     return [seen[t] for t in times.tolist()]
 
 
-def texture(editor: Editor, face: Face, size: int) -> NDArray[np.float32]:
+def texture(face: Face, size: int) -> NDArray[np.float32]:
     """What a photograph has and its reconstruction has not: (size, size, 3) grey levels.
 
     It fades with the square of the distance, so that a film begins and ends with photographs and
@@ -140,7 +140,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("faces", nargs="+", metavar="FACE", help="a photograph, or random:SEED; two or more")
-    add("--out", type=picture, required=True, help="the film to write: .mp4 or .gif")
+    add("--out", type=film_path, required=True, help="the film to write: .mp4 or .gif")
     add("--seconds", type=float, default=2.0, help="from one face to the next (default 2)")
     add("--fps", type=int, help="pictures a second (default 24, of a GIF 20)")
     add("--size", type=int, default=384, help="pixels; with --whole, of the photograph's longer "
@@ -159,14 +159,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--seconds lies between 0 and 60")
     if not 32 <= flags.size <= 2048:
         parser.error("--size lies between 32 and 2048")
-    flags.fps = flags.fps or (20 if flags.out.suffix.lower() == ".gif" else 24)
+    if flags.fps is None:
+        flags.fps = 20 if flags.out.suffix.lower() == ".gif" else 24
     if not 1 <= flags.fps <= 60:
         parser.error("--fps lies between 1 and 60")
     return flags
 
 
-def picture(text: str) -> Path:
-    """A path whose ending says a format that can be written."""
+def film_path(text: str) -> Path:
+    """A path whose ending says a format in which films can be written."""
     if Path(text).suffix.lower() not in video.FORMATS:
         raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(video.FORMATS)}")
     return Path(text)

@@ -90,7 +90,9 @@ class Settings:
 def _check(name: str, value: object, low: float, high: float) -> None:
     # Compared, not math.isfinite, which fails on integers that no float can hold.
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not -LARGEST <= value <= LARGEST:
+    if not number or value != value:
         raise SettingsError(f"The setting of {name} is no number.")
+    if not -LARGEST <= value <= LARGEST:
+        raise SettingsError(f"The setting of {name} is too large.")
     if not low <= value <= high:
         raise SettingsError(f"The {name} lies between {low} and {high}, not at {value}.")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 pytest.importorskip("playwright.sync_api")
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from test_page import ASTRONAUT, changed, distance, pixels, saved, settled, slider, source, upload
 
 
@@ -413,7 +413,8 @@ def test_photographs_come_back_in_their_format_without_their_secrets(page, tmp_p
     assert "Edited" in found[0x010E]
 
 
-def test_a_lost_connection_takes_no_edit_along(browser, url):
+def with_an_edit(browser: Browser, url: str) -> tuple[BrowserContext, Page, str]:
+    """A visitor whose edit is not saved, and its picture."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.goto(url)
@@ -421,6 +422,11 @@ def test_a_lost_connection_takes_no_edit_along(browser, url):
     slider(page).fill("-3")
     edited = changed(page, unedited)
     expect(page.locator("#tools").get_by_role("button", name="Undo")).to_be_enabled()
+    return context, page, edited
+
+
+def test_a_lost_connection_takes_no_edit_along(browser, url):
+    context, page, edited = with_an_edit(browser, url)
     with page.expect_event("dialog") as asked:
         context.set_offline(True)
         click(page, "Save photograph")
@@ -434,13 +440,7 @@ def test_a_lost_connection_takes_no_edit_along(browser, url):
 
 
 def test_what_is_saved_in_another_tab_is_not_this_edit(browser, url):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.goto(url)
-    unedited = upload(page, ASTRONAUT)
-    slider(page).fill("2")
-    changed(page, unedited)
-    expect(page.locator("#tools").get_by_role("button", name="Undo")).to_be_enabled()
+    context, page, _ = with_an_edit(browser, url)
     page.get_by_role("tab", name="Your own").click()
     with page.expect_download():
         page.locator("#own-saves").get_by_role("button", name="Save face").click()
