@@ -118,9 +118,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--licence", default="not stated", help="what the weights may be used for, for the card")
     add("--evaluate", action="store_true", help="measure the model on the test people at the end")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge for other evaluations")
-    add("--bundle", type=named(hub.bundled_name), metavar="NAME",
+    add("--bundle", type=argument(hub.bundled_name), metavar="NAME",
         help="copy the model into pretrained/NAME and attributes/")  # fmt: skip
-    add("--push-to-hub", type=named(hub.repository), metavar="USER/REPO",
+    add("--push-to-hub", type=argument(hub.repository), metavar="USER/REPO",
         help="upload the model to the Hugging Face Hub")  # fmt: skip
     add("--with-training-state", action="store_true", help="upload the discriminator too")
     flags = parser.parse_args(arguments)
@@ -144,7 +144,7 @@ def minutes(text: str) -> float:
     return value
 
 
-def named(check: Callable[[str], str]) -> Callable[[str], str]:
+def argument(check: Callable[[str], str]) -> Callable[[str], str]:
     """A check of `hub` for argparse, which shows the sentence of its own error only."""
 
     def checked(name: str) -> str:

@@ -100,7 +100,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
             fitted: from where the training faces lie, or else from N(0, I)
         """
         with sentences(), turn:
-            truncation = _between("truncation", truncation, 1)
+            truncation = _between("truncation", truncation, 0, 1)
             z = editor.draw(_count(count), truncation, int(seed) % 2**32, fitted)
             return _pictures(editor, z)
 
@@ -120,7 +120,7 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
                 _latent(editor, z),
                 _count(count),
                 editor.prior.cholesky,
-                _between("step", step, FARTHEST),
+                _between("step", step, 0, FARTHEST),
                 int(seed) % 2**32,
             )
             return _pictures(editor, near)
@@ -231,14 +231,12 @@ def _latent(editor: Editor, z: list[float]) -> torch.Tensor:
 
 
 def _count(count: int) -> int:
-    if not 1 <= count <= MOST:
-        raise ValueError(f"count lies between 1 and {MOST}.")
-    return int(count)
+    return int(_between("count", count, 1, MOST))
 
 
-def _between(name: str, value: float, most: float) -> float:
-    if not 0 <= value <= most:
-        raise ValueError(f"{name} lies between 0 and {most}.")
+def _between(name: str, value: float, least: float, most: float) -> float:
+    if not least <= value <= most:
+        raise ValueError(f"{name} lies between {least} and {most}.")
     return float(value)
 
 

@@ -16,6 +16,7 @@ from page.visitors import (
     Faces,
     Receiver,
     Updates,
+    let_go,
     new_file,
     opened,
     remember,
@@ -46,7 +47,7 @@ class Chain:
 
     def forget(self) -> None:
         """Lets go of all faces."""
-        object.__setattr__(self, "faces", ())
+        let_go(self, faces=())
 
 
 def morph_tab(editor: Editor) -> Receiver:

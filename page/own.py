@@ -21,6 +21,7 @@ from page.visitors import (
     Updates,
     download_edit,
     largest_face,
+    let_go,
     new_file,
     opened,
     remember,
@@ -70,8 +71,7 @@ class Workshop:
 
     def forget(self) -> None:
         """Lets go of all faces."""
-        object.__setattr__(self, "sets", ((), ()))
-        object.__setattr__(self, "sitting", None)
+        let_go(self, sets=((), ()), sitting=None)
 
     def with_set(self, which: int, faces: Faces) -> Workshop:
         sets = (faces, self.sets[1]) if which == 0 else (self.sets[0], faces)

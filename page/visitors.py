@@ -172,9 +172,8 @@ class Sitting:
         return bool(self.faces)
 
     def forget(self) -> None:
-        """Lets go of what is large; whoever holds this holds nothing then."""
-        for name, nothing in (("faces", ()), ("views", {}), ("before", None)):
-            object.__setattr__(self, name, nothing)
+        """Lets go of all faces."""
+        let_go(self, faces=(), views={}, before=None)
 
     @property
     def face(self) -> Face:
@@ -192,6 +191,12 @@ class Sitting:
             for number, other in enumerate(self.faces)
         )
         return Sitting.at(faces, self.index, self.setting(Settings()).edits, editor)
+
+
+def let_go(what: Any, **nothing: Any) -> None:
+    """Empties fields of what is frozen otherwise: whoever still holds it holds nothing then."""
+    for name, value in nothing.items():
+        object.__setattr__(what, name, value)
 
 
 def remember(what: Any) -> dict[str, str]:
@@ -224,17 +229,19 @@ def open_faces(editor: Editor, path: str) -> Faces:
         faces = editor.open_all(photo, MOST_FACES + 1)
         if len(faces) > MOST_FACES:
             said = f"{said} {MANY}"
-        return tuple(
-            replace(face, warning=f"{said} {face.warning}".strip()) for face in faces[:MOST_FACES]
-        )
+        return tuple(_warned(face, said) for face in faces[:MOST_FACES])
 
 
 def largest_face(editor: Editor, path: str) -> Face:
     """That of an uploaded photograph; raises as `open_faces` does."""
     with detecting, turn:
         photo, said = open_photo(path)
-        face = editor.open(photo)
-        return replace(face, warning=f"{said} {face.warning}".strip())
+        return _warned(editor.open(photo), said)
+
+
+def _warned(face: Face, said: str) -> Face:
+    """With a sentence before its own, if there is any."""
+    return replace(face, warning=f"{said} {face.warning}".strip())
 
 
 def examples(editor: Editor) -> Faces:

@@ -157,12 +157,14 @@ def _tuned(
     correlation = _correlation(labels)
     tint = tuning.tints(people.pixels, labels)
 
+    offered = sliders(names)
+
     def tuned(sign: int) -> Tensor:
         targets = torch.tensor(
             [
                 index
                 for index, name in enumerate(names)
-                if name in sliders(names)
+                if name in offered
                 and begin[index].any()
                 and all((sign * scores[:, index] < 0).any() for scores in (seen_x, seen_r))
             ]

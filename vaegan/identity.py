@@ -64,8 +64,7 @@ def identity(editor: Editor, known: Known, seed: int = 0) -> dict[str, Any]:
     }
     if own:
         report["average"] = mean(torch.stack(list(own.values())).mean(dim=0), people)
-    changing = {slider.name for slider in editor.attributes if slider.group == CHANGES_A_PERSON}
-    same = [found for name, found in own.items() if name not in changing]
+    same = [own[slider.name] for slider in editor.attributes if slider.group != CHANGES_A_PERSON]
     if same:
         report["recognisable"] = mean(torch.stack(same).mean(dim=0), people)
     return report

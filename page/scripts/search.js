@@ -3,11 +3,11 @@
 const field = element.querySelector("input");
 const rail = element.closest("#rail");
 const scope = element.closest(".tabitem");
+const count = Object.keys(props.value).length;
+element.hidden = count === 0;
 
 // Groups come open, since Gradio puts nothing of a closed one on the page, and the live picture
 // reads its sliders there. Once all are there, all but the first are closed.
-const count = Object.keys(props.value).length;
-element.hidden = count === 0;
 const folded = () => [...rail.querySelectorAll(".group, .holding")].slice(1)
     .concat([...scope.querySelectorAll("#more")]);
 const arrived = new MutationObserver(() => {
