@@ -78,6 +78,11 @@ def broadcast(module: nn.Module) -> None:
         dist.broadcast(tensor, src=0)
 
 
+def seed_of(seed: int, number: int) -> int:
+    """The seed of a run's step or epoch of this number."""
+    return seed * 1_000_003 + number
+
+
 class Draws:
     """The random numbers of one training step, a function of (seed, step) and nothing else.
 
@@ -87,12 +92,21 @@ class Draws:
 
     Args:
         part, parts: which of how many parts of this process's rows.
+        generator: to draw from instead of a new one; it has `seed_of(seed, step)` already.
     """
 
     def __init__(
-        self, seed: int, step: int, device: torch.device, part: int = 0, parts: int = 1
+        self,
+        seed: int,
+        step: int,
+        device: torch.device,
+        part: int = 0,
+        parts: int = 1,
+        generator: torch.Generator | None = None,
     ) -> None:
-        self.generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        if generator is None:
+            generator = torch.Generator(device).manual_seed(seed_of(seed, step))
+        self.generator = generator
         self.share, self.shares = rank() * parts + part, world_size() * parts
 
     def normal(self, n: int, width: int) -> Tensor:

@@ -22,10 +22,11 @@ from vaegan import checkpoint, curves, distributed, eigenfaces, files, images
 from vaegan.augment import flip
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
-from vaegan.distributed import Draws
-from vaegan.models import BLENDED, Model, Phase, Step, build
+from vaegan.distributed import Draws, seed_of
+from vaegan.models import BLENDED, Model, Phase, Step, build, penalised
 from vaegan.networks import echo, encode_all
 from vaegan.prior import Prior, blended
+from vaegan.recording import Recording
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 COMPONENTS = 8192  # faces, about, whose principal components training begins with
@@ -128,6 +129,8 @@ class Trainer:
         self.optimizers = {
             name: _optimizer(network, self.config) for name, network in self.model.networks.items()
         }
+        for optimizer in self.optimizers.values():
+            _prepare(optimizer, self.device)
         self.average = checkpoint.ExponentialMovingAverage(self.model, self.config.ema_decay)
         self.step, self.seconds = 0, 0.0
         if saved:
@@ -137,6 +140,9 @@ class Trainer:
         if compile:
             for network in self.model.networks.values():
                 network.compile()
+        self.generator = torch.Generator(self.device)
+        self.rows = torch.zeros(self.config.batch_size, dtype=torch.int64, device=self.device)
+        self.recordings: dict[tuple[bool, ...], Recording] = {}
 
     # ------------------------------------------------------------ the loop
 
@@ -181,18 +187,43 @@ class Trainer:
     def train_step(self) -> dict[str, Tensor]:
         """One batch through all phases of the model; returns the logged scalars."""
         self._set_learning_rate()
-        parts = [self._begin(part) for part in range(self.chosen.accumulate)]
-        while trained := self._accumulate([phases for phases, _ in parts]):
-            self._descend(trained)
+        self.rows.copy_(self._next_rows())
+        log = self._recorded() if self._can_record() else self._learn()
         self.step += 1
         self.average.update(self.model, self.step)
+        return log
+
+    def _learn(self, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """All phases of a step. generator: for its draws, seeded already."""
+        parts = [self._begin(part, generator) for part in range(self.chosen.accumulate)]
+        while trained := self._accumulate([phases for phases, _ in parts]):
+            self._descend(trained)
         logs = [step.log for _, step in parts]
         return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}
 
-    def _begin(self, part: int) -> tuple[Iterator[Phase], Step]:
+    def _can_record(self) -> bool:
+        """Whether a step is the same work as others of its kind, all of it on one GPU."""
+        return (
+            self.device.type == "cuda"
+            and distributed.world_size() == 1
+            and self.chosen.accumulate == 1
+            and not self.config.equilibrium_margin  # the gate looks at numbers
+            and self.step >= self.config.kl_warmup
+        )
+
+    def _recorded(self) -> dict[str, Tensor]:
+        config = self.config
+        alone = self.step < config.adversary_start
+        kind = (alone, not alone and penalised(self.step, config))
+        if kind not in self.recordings:
+            self.recordings[kind] = Recording(partial(self._learn, self.generator), self.generator)
+        self.generator.manual_seed(seed_of(self.config.seed, self.step))
+        return self.recordings[kind]()
+
+    def _begin(self, part: int, generator: torch.Generator | None) -> tuple[Iterator[Phase], Step]:
         """A part of this step's batch, before its first phase."""
         parts = self.chosen.accumulate
-        draws = Draws(self.config.seed, self.step, self.device, part, parts)
+        draws = Draws(self.config.seed, self.step, self.device, part, parts, generator)
         x, labels = self._batch(draws, part)
         step = Step(self.step, self.config, draws, labels)
         return self.model.phases(x, step), step
@@ -233,18 +264,18 @@ class Trainer:
             self.optimizers[name].step()
             self.optimizers[name].zero_grad()
 
-    def _batch(self, draws: Draws, part: int = 0) -> tuple[Tensor, Tensor]:
-        """Pictures and labels: this process's rows of global batch number `step`.
-
-        Every epoch has its own order.
-        """
+    def _next_rows(self) -> Tensor:
+        """Of the training set, for global batch number `step`. Every epoch has its own order."""
         count, size = len(self.train_set), self.config.batch_size
         epoch, place = divmod(self.step, count // size)
-        order = _shuffled(count, self.config.seed * 1_000_003 + epoch)
+        order = _shuffled(count, seed_of(self.config.seed, epoch))
+        return order[place * size : (place + 1) * size]
+
+    def _batch(self, draws: Draws, part: int) -> tuple[Tensor, Tensor]:
+        """Pictures and labels: this process's rows, or a part of them."""
         parts = self.chosen.accumulate
-        local = size // (distributed.world_size() * parts)
-        start = place * size + (distributed.rank() * parts + part) * local
-        rows = order[start : start + local].to(self.device)
+        local = self.config.batch_size // (distributed.world_size() * parts)
+        rows = self.rows.split(local)[distributed.rank() * parts + part]
         x = images.to_float(self.train_set[rows]).contiguous(memory_format=torch.channels_last)
         x = flip(x, draws.uniform(local, 1)) if self.config.flip else x
         return x, self.labels[rows]
@@ -261,7 +292,10 @@ class Trainer:
         rate = self.config.learning_rate * learning_rate_factor(self.step, self.config)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
     def _agree(self, over: bool) -> bool:
         if distributed.world_size() == 1:
@@ -327,6 +361,7 @@ class Trainer:
         self.average.load_state_dict(saved["average"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
+            _prepare(optimizer, self.device)
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.chosen = Chosen(**saved["chosen"])
 
@@ -448,6 +483,13 @@ def _optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Opt
         weight_decay=1e-4,
         fused=True,
     )
+
+
+def _prepare(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Lets its step be recorded on a GPU, where the rate must be a tensor to change afterwards."""
+    for group in optimizer.param_groups:
+        rate, group["capturable"] = float(group["lr"]), device.type == "cuda"
+        group["lr"] = torch.tensor(rate, device=device) if group["capturable"] else rate
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,50 @@
+"""Recorded steps need a GPU to be recorded on."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from vaegan.recording import REHEARSALS, Recording
+from vaegan.trainer import Trainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+def test_a_replay_reads_what_has_changed_and_draws_anew():
+    given = torch.zeros(1, device="cuda")
+    generator = torch.Generator("cuda")
+
+    def work():
+        drawn = torch.rand(1000, generator=generator, device="cuda")
+        return {"given": given * 1, "drawn": drawn}
+
+    recording = Recording(work, generator)
+    for call in range(REHEARSALS + 3):
+        given.fill_(call)
+        generator.manual_seed(call)
+        shown = recording()
+        fresh = torch.Generator("cuda").manual_seed(call)
+        assert shown["given"].item() == call
+        assert torch.equal(shown["drawn"], torch.rand(1000, generator=fresh, device="cuda"))
+    assert recording.graph is not None
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_a_recorded_run_is_the_run_itself(
+    optimizer, tiny_model, tiny_training, drawn_faces, tmp_path, monkeypatch
+):
+    training = dataclasses.replace(
+        tiny_training, optimizer=optimizer, adversary_start=9, steps=30, gradient_penalty=1.0
+    )
+    model = dataclasses.replace(tiny_model, discriminator_spectral_norm=False)
+    runs = [
+        Trainer(model, training, drawn_faces, tmp_path / name, "cuda")
+        for name in ("recorded", "plain")
+    ]
+    monkeypatch.setattr(runs[1], "_can_record", lambda: False)
+    logs = [[{k: float(v) for k, v in run.train_step().items()} for _ in range(30)] for run in runs]
+    assert sum(r.graph is not None for r in runs[0].recordings.values()) == 3
+    assert not runs[1].recordings
+    for recorded, plain in zip(*logs, strict=True):
+        assert recorded == pytest.approx(plain, abs=1e-3, rel=1e-2)
