@@ -47,6 +47,7 @@ from vaegan.config import (
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
 from vaegan.judge import Judge, JudgeError, check_packages, trainable
+from vaegan.parallel import cores
 from vaegan.tables import tables
 from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError, begun
 
@@ -355,6 +356,7 @@ def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str
 
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
     try:
         if flags.evaluate:
             check_packages()

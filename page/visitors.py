@@ -5,7 +5,6 @@ Nothing of a visitor lives anywhere but in that visitor's own `gr.State`.
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from PIL import Image
 from vaegan import images
 from vaegan.editor import MOST_FACES, Editor
 from vaegan.face import Face
+from vaegan.parallel import cores
 from vaegan.settings import Settings
 from vaegan.view import FaceView, PhotoView, View
 
@@ -43,7 +43,7 @@ MOST_OPEN = 100  # faces, sets and morphs that all visitors have open
 # Live pictures skip Gradio's queue, for its delay, so nothing else bounds how many are drawn at a
 # time. One thread each: a decode is too small to share, and threads that wait for one another are
 # many times slower on a busy machine.
-CORES = os.cpu_count() or 1
+CORES = cores()
 turn = threading.BoundedSemaphore(CORES)
 # The detector takes one photograph at a time. Who waits for it must not hold a turn meanwhile, or
 # two uploads would stop every live picture on two cores.

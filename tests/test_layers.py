@@ -19,6 +19,7 @@ LAYERS = [
         "ica",
         "parallel",
         "colours",
+        "recording",
     },
     {"prior", "networks", "align", "augment", "blend", "charts", "directions", "eigenfaces"},
     {"refine", "sources", "tuning", "video"},

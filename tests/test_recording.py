@@ -43,8 +43,10 @@ def test_a_recorded_run_is_the_run_itself(
         for name in ("recorded", "plain")
     ]
     monkeypatch.setattr(runs[1], "_can_record", lambda: False)
+    # What an adversary learns grows apart by the last bits in which a GPU's sums differ.
     logs = [[{k: float(v) for k, v in run.train_step().items()} for _ in range(30)] for run in runs]
     assert sum(r.graph is not None for r in runs[0].recordings.values()) == 3
     assert not runs[1].recordings
     for recorded, plain in zip(*logs, strict=True):
-        assert recorded == pytest.approx(plain, abs=1e-3, rel=1e-2)
+        alone = "discriminator" not in plain
+        assert recorded == pytest.approx(plain, abs=1e-3 if alone else 2e-2, rel=1e-2)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import sys
 import tempfile
 import zipfile
@@ -33,6 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vaegan import align, files, images
+from vaegan.parallel import cores
 from vaegan.sources import (
     CELEBA_ATTRIBUTES,
     SPLITS,
@@ -191,7 +191,7 @@ def _decode(path: Path, data: Tensor, offsets: list[int], side: int) -> Tensor:
             pixels[index] = np.asarray(image).transpose(2, 0, 1)
 
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside Python's lock
+        with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside Python's lock
             list(pool.map(decode, range(0, count, 512)))
     except Exception as error:  # decoders meet damaged files with exceptions of every kind
         raise DataError(f"{path} is damaged: it holds a face that cannot be decoded.") from error
@@ -231,7 +231,7 @@ def prepare(
         DataError: a source cannot be understood, no face was found in any, a number is no use,
             `out` cannot be written, or a worker was killed.
     """
-    workers = os.cpu_count() or 1 if workers is None else workers
+    workers = cores() if workers is None else workers
     if resolution not in RESOLUTIONS or quality not in range(1, 101) or workers < 1:
         raise DataError("The resolution is 8 to 1024, the quality 1 to 100, workers 1 or more.")
     listed = [read_source(Path(source)) for source in sources]
