@@ -49,7 +49,7 @@ STILL = "The face on the page is still the one from before."
 OTHER = "Another face was opened meanwhile. Please try again."
 
 
-class Chosen:
+class Openings:
     """How many things one visitor has chosen to open."""
 
     count = 0
@@ -85,7 +85,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
     saved = gr.File(visible=False)
     sitting = gr.State(None, time_to_live=FORGET)
     unframed = gr.State(None, time_to_live=FORGET)  # a photograph whose face is not found yet
-    chosen = gr.State(Chosen())
+    chosen = gr.State(Openings())
     # Whose sliders stand on the page. A listener gets these as they were at the click, but the
     # sitting as it is once its turn has come, which may be another's by then.
     shown = gr.Textbox(visible=False)
@@ -334,7 +334,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
         choose: gets the event and `inputs`. beside: outputs that are not of this tab.
         """
 
-        def open_chosen(event: gr.EventData, chosen: Chosen, *values: Any) -> Updates:
+        def open_chosen(event: gr.EventData, chosen: Openings, *values: Any) -> Updates:
             mine = chosen.count = chosen.count + 1
             updates = choose(event, *values)
             return updates if mine == chosen.count else gr.skip()

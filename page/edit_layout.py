@@ -29,7 +29,7 @@ from vaegan.settings import Settings
 
 
 @dataclass
-class Source:
+class SourceColumn:
     """Where a face comes from: the left column."""
 
     photo: gr.Image
@@ -74,7 +74,7 @@ class More:
     copy: gr.Button
 
 
-def outputs_of(source: Source, result: Result) -> list[Any]:
+def outputs_of(source: SourceColumn, result: Result) -> list[Any]:
     """What changes when a face is opened, the sliders aside."""
     more = result.more
     return [
@@ -85,7 +85,7 @@ def outputs_of(source: Source, result: Result) -> list[Any]:
     ]  # fmt: skip
 
 
-def source_column(samples: Faces) -> Source:
+def source_column(samples: Faces) -> SourceColumn:
     photo = uploader("Photograph", show_label=False)
     note = upload_message()
     with gr.Column(visible=False, min_width=0, elem_classes="faces") as several:
@@ -99,8 +99,8 @@ def source_column(samples: Faces) -> Source:
     frame = gr.Button("Frame another face by hand", size="sm", visible=False, elem_classes="quiet")
     heading("Examples")
     example = pictures(thumbnails("Example", samples))
-    return Source(photo, note, several, others, frame, framing, square, aligned, reconstruction,
-                  example)  # fmt: skip
+    return SourceColumn(photo, note, several, others, frame, framing, square, aligned,
+                        reconstruction, example)  # fmt: skip
 
 
 def result_column(editor: Editor, draw: Callable[[dict[str, Any]], str]) -> Result:

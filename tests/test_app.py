@@ -33,7 +33,7 @@ gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
 from page import build, edit, look, models, visitors  # noqa: E402
-from page.edit import Chosen, framed  # noqa: E402
+from page.edit import Openings, framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
 from page.sets import FullSet, with_one  # noqa: E402
 
@@ -220,7 +220,7 @@ def test_of_too_many_things_open_the_one_left_alone_longest_is_forgotten(
         visitors.remember(state)
     assert chain.faces == ()
     (apply,) = (one.fn for one in page.fns.values() if one.name == "apply")
-    said = apply(SimpleNamespace(), Chosen(), states[1], states[1].id).values()
+    said = apply(SimpleNamespace(), Openings(), states[1], states[1].id).values()
     assert "This face was forgotten after a while. Please open it again." in said
 
 
@@ -230,11 +230,11 @@ def test_what_was_set_for_another_face_is_not_applied_or_saved(page, editor, ast
     values = (0.7, 0.3, [], 2.0)
     named = {one.name: one.fn for one in page.fns.values()}
     for name in ("apply", "copy_to_all"):
-        said = named[name](SimpleNamespace(), Chosen(), state, "another", *values).values()
+        said = named[name](SimpleNamespace(), Openings(), state, "another", *values).values()
         assert "Another face was opened meanwhile. Please try again." in said
     before = visitors.Sitting.at(state.faces)
     state = dataclasses.replace(state, before=before)
-    copied = named["copy_to_all"](SimpleNamespace(), Chosen(), state, state.id, *values).values()
+    copied = named["copy_to_all"](SimpleNamespace(), Openings(), state, state.id, *values).values()
     (copy,) = (value for value in copied if isinstance(value, visitors.Sitting))
     assert copy.edits[0].sliders == {"Smiling": 2.0} and copy.before is before
     (said,) = named["refine"](state, "another", *values)
@@ -426,7 +426,7 @@ def test_sliders_of_a_face_that_is_no_longer_open_are_not_the_next_ones(editor, 
     state = visitors.Sitting.at((face, face), 0, (Settings(), kept), editor)
     sittings = {}
     for shown in (state.id, "another"):
-        updates = pick(SimpleNamespace(index=1), Chosen(), state, shown, 0.7, 0.3, [], 1.0)
+        updates = pick(SimpleNamespace(index=1), Openings(), state, shown, 0.7, 0.3, [], 1.0)
         (sittings[shown],) = (v for v in updates.values() if isinstance(v, visitors.Sitting))
     assert all(sitting.edits[1] == kept for sitting in sittings.values())
     assert sittings[state.id].edits[0].sliders == {"Smiling": 1.0}

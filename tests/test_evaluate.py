@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from vaegan import align, effects, evaluate, identity, images
-from vaegan.evaluate import Options
+from vaegan.evaluate import Extent
 from vaegan.files import FileError
 from vaegan.metrics import (
     agreement,
@@ -213,8 +213,8 @@ def _flat_faces():
 
 @pytest.fixture(scope="module")
 def report(flat_faces):
-    options = Options(faces=25, samples=50, strengths=(1.0, 2.0))
-    return evaluate.evaluate(FlatEditor(), flat_faces, FlatJudge(), options)
+    extent = Extent(faces=25, samples=50, strengths=(1.0, 2.0))
+    return evaluate.evaluate(FlatEditor(), flat_faces, FlatJudge(), extent)
 
 
 def test_flat_faces_are_rebuilt_exactly(report):
@@ -244,7 +244,7 @@ def test_the_planted_direction_gives_the_planted_numbers(report, mode):
 
 def test_an_attribute_that_nobody_lacks_is_left_open(flat_faces):
     smiling = replace(flat_faces, images=torch.full_like(flat_faces.images, 200))
-    found = evaluate.evaluate(FlatEditor(), smiling, FlatJudge(), Options(samples=10))
+    found = evaluate.evaluate(FlatEditor(), smiling, FlatJudge(), Extent(samples=10))
     strengths = found["editing"]["photograph"]["attributes"]["Smiling"]["strengths"]
     assert strengths["1"]["effect"] == {"value": None, "low": None, "high": None, "count": 0}
     assert "–" in tables(found)
@@ -270,14 +270,14 @@ def test_groups_are_the_two_sides_of_a_label(flat_faces):
     labels = flat_faces.attributes.clone()
     labels[:30, 1] = -1
     faces = replace(flat_faces, attributes=labels)
-    options = Options(faces=40, samples=10, strengths=(2.0,))
-    groups = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options)["groups"]
+    extent = Extent(faces=40, samples=10, strengths=(2.0,))
+    groups = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent)["groups"]
     # Everybody is Young; the 30 who are not Male lack Smiling, and two steps give it to them.
     assert groups["not Male"]["psnr"]["count"] == 30 and groups["Male"]["psnr"]["count"] == 6
     assert "not Young" not in groups
     assert groups["not Male"]["effect"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 30}
     assert groups["Male"]["effect"]["count"] == 0
-    assert "not Male" in tables(evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options))
+    assert "not Male" in tables(evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent))
 
 
 def test_vectors_are_compared_with_plain_differences_at_the_same_effect(flat_faces, monkeypatch):
@@ -290,8 +290,8 @@ def test_vectors_are_compared_with_plain_differences_at_the_same_effect(flat_fac
     colour[:, 1] = torch.where(colour[:, 0] > 0, 0.9, -0.9)
     pixels = images.to_uint8(colour.view(-1, 3, 1, 1).expand(-1, -1, SIDE, SIDE))
     train = replace(faces, images=pixels)
-    options = Options(faces=40, samples=10, strengths=(2.0,))
-    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options, train)
+    extent = Extent(faces=40, samples=10, strengths=(2.0,))
+    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent, train)
     smiling = found["matched"]["attributes"]["Smiling"]
     # 85 % of the faces turn at 1.5 steps of 0.5; by then the spill of 0.3 has turned all green.
     assert smiling["shipped"]["strength"] == pytest.approx(1.5, abs=0.1)
@@ -308,13 +308,13 @@ def test_a_face_built_from_its_labels_is_read_back(flat_faces):
     pixels = images.to_uint8((0.5 * signs).view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE))
     labels = torch.cat([signs, signs[:, :1]], dim=1).to(torch.int8)
     faces = replace(flat_faces, images=pixels.contiguous(), attributes=labels)
-    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), Options(samples=10), faces)
+    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), Extent(samples=10), faces)
     similarity = found["similarity"]
     assert similarity["from labels"]["cosine"]["value"] > 0.99
     # Every verdict is about tanh(2 · ±1), 0.04 away from its label.
     assert similarity["photographs"]["squared error"]["value"] < 0.01
     turned = replace(faces, attributes=-labels)
-    found = evaluate.evaluate(FlatEditor(), turned, FlatJudge(), Options(samples=10), faces)
+    found = evaluate.evaluate(FlatEditor(), turned, FlatJudge(), Extent(samples=10), faces)
     assert found["similarity"]["from labels"]["cosine"]["value"] > 0.99  # as asked for
     assert found["similarity"]["photographs"]["cosine"]["value"] < -0.99
 
@@ -323,7 +323,7 @@ def test_a_model_without_encoder_is_measured_by_its_samples(flat_faces, report, 
     class Drawer(FlatEditor):
         encoder = None
 
-    found = evaluate.evaluate(Drawer(), flat_faces, FlatJudge(), Options(samples=50))
+    found = evaluate.evaluate(Drawer(), flat_faces, FlatJudge(), Extent(samples=50))
     assert set(found) == {"distance"}
     assert found["distance"]["samples"] == report["distance"]["samples"]
     assert "with echoes" not in found["distance"]
@@ -342,7 +342,7 @@ def test_a_model_without_vectors_is_measured_all_the_same(flat_faces):
         correlation=FlatJudge.correlation,
         balanced_accuracy=torch.ones(4),
     )
-    found = evaluate.described(Bare(), flat_faces, judge, "test", Options(samples=10))
+    found = evaluate.described(Bare(), flat_faces, judge, "test", Extent(samples=10))
     assert found["weights"] == "a" * 64
     assert found["kept"]["average"]["value"] == 1
     assert found["editing"]["photograph"]["attributes"] == {}
@@ -364,16 +364,16 @@ def test_the_report_is_strict_json_and_readable(report):
 
 
 def test_the_same_seed_gives_the_same_report(report, flat_faces):
-    options = Options(faces=25, samples=50, strengths=(1.0, 2.0))
-    assert evaluate.evaluate(FlatEditor(), flat_faces, FlatJudge(), options) == report
+    extent = Extent(faces=25, samples=50, strengths=(1.0, 2.0))
+    assert evaluate.evaluate(FlatEditor(), flat_faces, FlatJudge(), extent) == report
 
 
 def test_identity_takes_one_face_of_each_person(flat_faces, monkeypatch):
     monkeypatch.setattr(identity, "embed", lambda x: x.mean(dim=(2, 3)))
     colours = random(40, 3).clamp(-1, 1).view(40, 3, 1, 1).expand(-1, -1, SIDE, SIDE)
     faces = replace(flat_faces, images=images.to_uint8(colours).contiguous())
-    options = Options(faces=1, samples=10, strengths=(1.0,), identity=True)
-    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), options)["identity"]
+    extent = Extent(faces=1, samples=10, strengths=(1.0,), identity=True)
+    found = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent)["identity"]
     assert found["among"] == 18  # 36 labelled faces, two of each
     assert found["reconstruction"]["value"] == 1
     # All are moved by (1, 0.6, 1.8), far beyond their neighbours: few find themselves.

@@ -7,7 +7,7 @@ import pytest
 
 import train
 from vaegan import evaluate, files
-from vaegan.evaluate import Options
+from vaegan.evaluate import Extent
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
@@ -23,7 +23,7 @@ def runs(prepared_faces, tmp_path_factory) -> Path:
     pytest.importorskip("efficientnet_lite_pytorch")
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "Options", lambda: Options(faces=4, samples=20))
+        patch.setattr(evaluate, "Extent", lambda: Extent(faces=4, samples=20))
         for name in ("vae", "gan"):
             words = ["--data", str(prepared_faces), "--out", str(folder / name), "--model", name]
             words += ["--resolution", "32", "--batch-size", "8", "--device", "cpu", "--evaluate"]

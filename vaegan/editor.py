@@ -37,7 +37,7 @@ from vaegan.settings import Settings
 from vaegan.view import FaceView, View
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
-Source = Image.Image | str | Path | bytes  # what a photograph may be given as
+PhotoLike = Image.Image | str | Path | bytes  # what a photograph may be given as
 MOST_FACES = 8  # of a photograph, that are opened
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
@@ -102,7 +102,7 @@ class Editor:
 
     # ------------------------------------------------------------ photographs
 
-    def detect(self, image: Source) -> list[Detection]:
+    def detect(self, image: PhotoLike) -> list[Detection]:
         """The faces in a photograph, largest first.
 
         Raises:
@@ -112,7 +112,7 @@ class Editor:
 
     def open(
         self,
-        image: Source,
+        image: PhotoLike,
         face: int = 0,
         box: tuple[float, float, float, float] | None = None,
     ) -> Face:
@@ -136,7 +136,7 @@ class Editor:
             raise FaceNotFound(f"There is no face {face + 1}: {len(found)} were found.")
         return self._encode(photo, align.similarity(found[face].landmarks))
 
-    def open_all(self, image: Source, most: int = MOST_FACES) -> list[Face]:
+    def open_all(self, image: PhotoLike, most: int = MOST_FACES) -> list[Face]:
         """The faces of a photograph as `open` gives them, largest first, at most `most`.
 
         Raises:
@@ -405,8 +405,8 @@ class Editor:
 
     def attribute_from(
         self,
-        with_images: Sequence[Source | Face],
-        without_images: Sequence[Source | Face],
+        with_images: Sequence[PhotoLike | Face],
+        without_images: Sequence[PhotoLike | Face],
         name: str,
     ) -> OwnAttribute:
         """A slider from two sets: photographs (their largest face), or faces already open.
@@ -436,7 +436,7 @@ class Editor:
         return custom.load(path, self.model, self.config.latent_dim)
 
     @torch.inference_mode()
-    def mirrored_mean(self, image: Source | Face) -> Tensor:
+    def mirrored_mean(self, image: PhotoLike | Face) -> Tensor:
         """The mean of z and of the mirrored face's z: who looks where then matters less.
 
         Returns (1, latent_dim).

@@ -43,7 +43,7 @@ GROUPS = ("Male", "Young", "Pale_Skin")
 
 
 @dataclass(frozen=True)
-class Options:
+class Extent:
     """How much to measure.
 
     faces: at most so many for each attribute. samples: faces drawn from the fitted prior.
@@ -61,7 +61,7 @@ def evaluate(
     editor: Editor,
     faces: FaceSet,
     judge: Judge,
-    options: Options,
+    extent: Extent,
     train: FaceSet | None = None,
 ) -> dict[str, Any]:
     """All numbers, as plain values that JSON can hold; see the module for what they are.
@@ -81,20 +81,20 @@ def evaluate(
         raise VectorError("None of these faces has a label.")
     if editor.encoder is None:
         _, features_x = see(judge, images.to_float(faces.images))
-        return {"distance": _distances(editor, judge, {"photographs": features_x}, options)}
+        return {"distance": _distances(editor, judge, {"photographs": features_x}, extent)}
     everyone, features_x, features_r = know(editor, judge, faces)
     features = {"photographs": features_x, "reconstructions": features_r}
     known = everyone.rows(labelled)
     labels = faces.attributes[labelled]
-    few = {"faces": options.faces, "seed": options.seed}
-    edits = {mode: Edits(editor, judge, known, mode, options.strengths, **few) for mode in MODES}
+    few = {"faces": extent.faces, "seed": extent.seed}
+    edits = {mode: Edits(editor, judge, known, mode, extent.strengths, **few) for mode in MODES}
     report = {
         "reconstruction": {
             "labelled": _fidelity(known.x, known.r, known.people),
             "all": _fidelity(everyone.x, everyone.r, everyone.people),
         },
         "kept": _kept(known, judge),
-        "distance": _distances(editor, judge, features, options),
+        "distance": _distances(editor, judge, features, extent),
         "editing": {mode: measured.report() for mode, measured in edits.items()},
         "groups": _groups(known, labels, faces.attribute_names, judge, edits["reconstruction"]),
     }
@@ -107,8 +107,8 @@ def evaluate(
             editor, judge, known, labels[:, columns], people, mu, **few
         )
         report["similarity"] = _similarity(editor, judge, known, labels[:, columns], people, mu)
-    if options.identity:
-        report["identity"] = identity(editor, known, options.seed)
+    if extent.identity:
+        report["identity"] = identity(editor, known, extent.seed)
     return report
 
 
@@ -137,7 +137,7 @@ def _kept(known: Known, judge: Judge) -> dict[str, Any]:
 
 
 def _distances(
-    editor: Editor, judge: Judge, features: dict[str, Tensor], options: Options
+    editor: Editor, judge: Judge, features: dict[str, Tensor], extent: Extent
 ) -> dict[str, Any]:
     """Of each kind of picture's features, and of samples', to the training photographs'.
 
@@ -148,10 +148,10 @@ def _distances(
     for kind, echoes in (("samples", False), ("with echoes", True)):
         if echoes and editor.encoder is None:
             continue  # a GAN cannot hear its own
-        drawn = editor.draw(options.samples, truncation=1.0, seed=options.seed, echoes=echoes)
+        drawn = editor.draw(extent.samples, truncation=1.0, seed=extent.seed, echoes=echoes)
         kinds[kind] = mapped(lambda z: judge.see(editor.decode(z))[1], drawn, label=kind)
     reference = judge.reference.float()
-    generator = torch.Generator().manual_seed(options.seed)
+    generator = torch.Generator().manual_seed(extent.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]
     measured = {"frechet": (frechet, reference), "kernel": (kernel, some)}
     distances: dict[str, Any] = {"extractor": EXTRACTOR, "reference": len(reference)}
@@ -258,12 +258,12 @@ def main(arguments: list[str] | None = None) -> int:
     add("--identity", action="store_true", help="embed edited faces as well, which is slow")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
-    options = Options(flags.faces, flags.samples, identity=flags.identity, seed=flags.seed)
+    extent = Extent(flags.faces, flags.samples, identity=flags.identity, seed=flags.seed)
     try:
         editor = Editor.from_pretrained(flags.model)
         everything = data.load(hub.data_source(flags.data), resolution=editor.config.resolution)
         judge = prepare_judge(flags.judge, everything)
-        report = described(editor, everything, judge, flags.split, options, flags.limit)
+        report = described(editor, everything, judge, flags.split, extent, flags.limit)
         if flags.json is not None:
             write(report, flags.json)
     except (
@@ -286,7 +286,7 @@ def described(
     faces: FaceSet,
     judge: Judge,
     split: str,
-    options: Options | None = None,
+    extent: Extent | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
     """`evaluate` on one part of a set, with all that says what the numbers are of.
@@ -294,10 +294,10 @@ def described(
     Args:
         faces: the whole set. limit: at most so many of the part's faces, drawn at random.
     """
-    options = options or Options()
+    extent = extent or Extent()
     chosen = faces.subset(split)
     if limit is not None:
-        chosen = _some(chosen, limit, options.seed)
+        chosen = _some(chosen, limit, extent.seed)
     accuracy = dict(zip(judge.names, judge.balanced_accuracy.tolist(), strict=True))
     return {
         "format": FORMAT,
@@ -306,13 +306,13 @@ def described(
         "training": editor.training,
         "data": faces.fingerprint,
         "split": split,
-        "options": asdict(options),
+        "options": asdict(extent),
         "judge": {
             "extractor": EXTRACTOR,
             "judged": list(judge.judged),
             "balanced_accuracy": accuracy,
         },
-        **evaluate(editor, chosen, judge, options, faces.subset("train")),
+        **evaluate(editor, chosen, judge, extent, faces.subset("train")),
     }
 
 
