@@ -35,7 +35,7 @@ def test_a_recorded_run_is_the_run_itself(
     optimizer, tiny_model, tiny_training, drawn_faces, tmp_path, monkeypatch
 ):
     training = dataclasses.replace(
-        tiny_training, optimizer=optimizer, adversary_start=9, steps=30, gradient_penalty=1.0
+        tiny_training, optimizer=optimizer, adversary_start=12, steps=36, gradient_penalty=1.0
     )
     model = dataclasses.replace(tiny_model, discriminator_spectral_norm=False)
     runs = [
@@ -44,7 +44,7 @@ def test_a_recorded_run_is_the_run_itself(
     ]
     monkeypatch.setattr(runs[1], "_can_record", lambda: False)
     # What an adversary learns grows apart by the last bits in which a GPU's sums differ.
-    logs = [[{k: float(v) for k, v in run.train_step().items()} for _ in range(30)] for run in runs]
+    logs = [[{k: float(v) for k, v in run.train_step().items()} for _ in range(36)] for run in runs]
     assert sum(r.graph is not None for r in runs[0].recordings.values()) == 3
     assert not runs[1].recordings
     for recorded, plain in zip(*logs, strict=True):

@@ -58,6 +58,23 @@ def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(
     assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_a_run_begun_on_a_gpu_goes_on_elsewhere(
+    optimizer, tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    training = dataclasses.replace(tiny_training, optimizer=optimizer)
+    trainer(tiny_model, training, drawn_faces, tmp_path / "whole").run()
+    half = trainer(tiny_model, training, drawn_faces, tmp_path / "parts")
+    while half.step < 3:
+        half.train_step()
+    for one in half.optimizers.values():  # as they are there
+        for group in one.param_groups:
+            group["capturable"], group["lr"] = True, torch.tensor(group["lr"])
+    half.save()
+    trainer(tiny_model, training, drawn_faces, tmp_path / "parts").run()
+    assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_batch_in_parts_trains_like_the_whole_batch(
     name, tiny_model, tiny_training, drawn_faces, tmp_path

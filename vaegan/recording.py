@@ -34,11 +34,12 @@ class Recording:
 
     def __call__(self) -> dict[str, Tensor]:
         self.calls += 1
-        if self.calls <= REHEARSALS:
-            return self._rehearse()
-        if self.graph is None:
-            self._record()
-        self.graph.replay()
+        with torch.cuda.device(self.generator.device):  # where streams and graphs are made
+            if self.calls <= REHEARSALS:
+                return self._rehearse()
+            if self.graph is None:
+                self._record()
+            self.graph.replay()
         return self.shown
 
     def _rehearse(self) -> dict[str, Tensor]:

@@ -213,8 +213,7 @@ class Trainer:
 
     def _recorded(self) -> dict[str, Tensor]:
         config = self.config
-        alone = self.step < config.adversary_start
-        kind = (alone, not alone and penalised(self.step, config))
+        kind = (self.step < config.adversary_start, penalised(self.step, config))
         if kind not in self.recordings:
             self.recordings[kind] = Recording(partial(self._learn, self.generator), self.generator)
         self.generator.manual_seed(seed_of(self.config.seed, self.step))
@@ -486,10 +485,16 @@ def _optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Opt
 
 
 def _prepare(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Lets its step be recorded on a GPU, where the rate must be a tensor to change afterwards."""
+    """Lets its step be recorded on a GPU, where the rate must be a tensor to change afterwards.
+
+    Its state may come from a run on another device.
+    """
+    recorded = device.type == "cuda"
     for group in optimizer.param_groups:
-        rate, group["capturable"] = float(group["lr"]), device.type == "cuda"
-        group["lr"] = torch.tensor(rate, device=device) if group["capturable"] else rate
+        rate, group["capturable"] = float(group["lr"]), recorded
+        group["lr"] = torch.tensor(rate, device=device) if recorded else rate
+    for state in optimizer.state.values():
+        state["step"] = state["step"].to(device)
 
 
 @lru_cache(maxsize=1)
