@@ -5,8 +5,9 @@
 
 Plain: the `larsen2016` networks and losses, eager, float32, contiguous, one image at a time out of
 JPEG files through a DataLoader with a worker a core. Ours: the same networks in the project's
-trainer. Both train in turns, for the same time; absolute numbers belong to this machine and its
-load, the ratio travels.
+trainer. All train in turns, for the same time; absolute numbers belong to this machine and its
+load, the ratio travels. On a GPU our trainer records its steps and replays them; there it is shown
+without that, too.
 """
 
 from __future__ import annotations
@@ -100,7 +101,13 @@ def plain(faces: FaceSet, batch: int, device: str, folder: Path) -> Iterator[Non
 
 
 def ours(
-    preset: str, faces: FaceSet, batch: int, device: str, out: Path, compiled: bool
+    preset: str,
+    faces: FaceSet,
+    batch: int,
+    device: str,
+    out: Path,
+    compiled: bool,
+    record: bool,
 ) -> Iterator[None]:
     """A step of the project's trainer for each `next`."""
     model, training = PRESETS[preset]
@@ -110,7 +117,7 @@ def ours(
         training, batch_size=batch, equilibrium_margin=0.0, adversary_start=0
     )
     model = at_resolution(model, faces.resolution)
-    trainer = Trainer(model, training, faces, out, device, compile=compiled)
+    trainer = Trainer(model, training, faces, out, device, compile=compiled, record=record)
     while True:
         trainer.train_step()
         yield
@@ -165,16 +172,13 @@ def main(arguments: list[str] | None = None) -> int:
     report: dict[str, object] = {"device": flags.device, "batch": flags.batch_size}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        makers = {
-            "larsen2016, plain": lambda: plain(faces, flags.batch_size, flags.device, folder),
-            **{
-                f"{preset}, ours": lambda preset=preset: ours(
-                    preset, faces, flags.batch_size, flags.device, folder / preset, flags.compile
-                )
-                for preset in ("larsen2016", "default")
-            },
-        }
-        runs = {name: make() for name, make in makers.items()}
+        shared = faces, flags.batch_size, flags.device
+        runs = {"larsen2016, plain": plain(*shared, folder)}
+        for preset in ("larsen2016", "default"):
+            runs[f"{preset}, ours"] = ours(preset, *shared, folder / preset, flags.compile, True)
+            if cuda:
+                out = folder / f"{preset}-unrecorded"
+                runs[f"{preset}, not recorded"] = ours(preset, *shared, out, flags.compile, False)
         memory = {}
         for name, run in runs.items():
             if cuda:

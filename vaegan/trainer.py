@@ -68,6 +68,7 @@ class Trainer:
             whole batch. A VAE-GAN keeps what encoder and decoder computed for all parts until the
             discriminator has stepped.
         compile: whether torch.compile shall make the networks faster.
+        record: whether steps on one GPU are recorded and replayed, if they can be.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Trainer:
         began_with: dict[str, Any] | None = None,
         accumulate: int = 1,
         compile: bool = False,
+        record: bool = True,
     ) -> None:
         self.device = torch.device(device)
         self.out = Path(out)
@@ -140,6 +142,7 @@ class Trainer:
         if compile:
             for network in self.model.networks.values():
                 network.compile()
+        self.record = record
         self.generator = torch.Generator(self.device)
         self.rows = torch.zeros(self.config.batch_size, dtype=torch.int64, device=self.device)
         self.recordings: dict[tuple[bool, ...], Recording] = {}
@@ -204,7 +207,8 @@ class Trainer:
     def _can_record(self) -> bool:
         """Whether a step is the same work as others of its kind, all of it on one GPU."""
         return (
-            self.device.type == "cuda"
+            self.record
+            and self.device.type == "cuda"
             and distributed.world_size() == 1
             and self.chosen.accumulate == 1
             and not self.config.equilibrium_margin  # the gate looks at numbers
