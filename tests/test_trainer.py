@@ -331,6 +331,18 @@ def test_what_a_checkpoint_says_is_read_without_its_tensors(
     assert all(tensor.is_meta for tensor in saved["model"].values())
 
 
+def test_a_single_prior_sample_has_no_batch_to_be_normed_in(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    model = dataclasses.replace(tiny_model, discriminator_batch_norm=True, discriminator_hidden=4)
+    with pytest.raises(TrainingError, match="at least two"):
+        trainer(model, tiny_training, drawn_faces, tmp_path, prior_samples=1 / 8)
+    for samples in (0.0, 1 / 4):
+        run = trainer(model, tiny_training, drawn_faces, tmp_path, prior_samples=samples)
+        run.step = tiny_training.adversary_start
+        assert all(value.isfinite() for value in run.train_step().values())
+
+
 def test_too_few_faces_are_said(tiny_model, tiny_training, drawn_faces, tmp_path):
     with pytest.raises(TrainingError, match="A batch of 64 needs"):
         trainer(tiny_model, tiny_training, drawn_faces, tmp_path, batch_size=64)

@@ -109,6 +109,13 @@ class Trainer:
             )
         if self.config.batch_size < 2 * shares:
             raise TrainingError("Every process and part needs at least two faces of each batch.")
+        apart = [self.config.prior_samples, self.config.edits if model_config.attributes else 0]
+        seen = [round(self.config.batch_size // shares * share) for share in apart]
+        if model_config.discriminator_batch_norm and 1 in seen:
+            raise TrainingError(
+                "With batch norm in the discriminator, prior samples and edits must be none or at "
+                "least two of each batch."
+            )
         if accumulate > 1 and self.config.equilibrium_margin:
             raise TrainingError(
                 "The equilibrium gate looks at whole batches, so gradients cannot be accumulated."
