@@ -33,7 +33,7 @@ from PIL import Image  # noqa: E402
 from playwright.sync_api import Error, Page, sync_playwright  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from page import visitors, widgets  # noqa: E402
+from page import photographs, visitors, widgets  # noqa: E402
 from vaegan import Editor, Settings, align, images  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -87,7 +87,7 @@ PIXELS = "slider to pixels"
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measures the way from a slider to the screen.")
     parser.add_argument("--ticks", type=int, default=100, help="moves of the slider, 60 or more")
-    parser.add_argument("--photo", type=Path, default=visitors.ASTRONAUT)
+    parser.add_argument("--photo", type=Path, default=photographs.ASTRONAUT)
     parser.add_argument("--model", help="as app.py's")
     parser.add_argument("--json", type=Path, help="also write the table to this file")
     parser.add_argument("--plain", type=int, metavar="PORT", help=argparse.SUPPRESS)

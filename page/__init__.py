@@ -12,8 +12,9 @@ from page.api import endpoints
 from page.edit import edit_tab
 from page.morph import morph_tab
 from page.own import own_tab
+from page.photographs import examples
 from page.random_faces import random_tab
-from page.visitors import CORES, examples
+from page.visitors import CORES
 from page.widgets import html
 from vaegan.editor import Editor
 

@@ -14,7 +14,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from page import morph, own
-from page.visitors import SIZE, keep, open_faces, turn
+from page.photographs import open_faces
+from page.visitors import SIZE, keep, turn
 from vaegan import custom, images, latents
 from vaegan.attributes import VectorError
 from vaegan.blend import DETAIL

@@ -11,6 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from page.edit_layout import outputs_of, rail, result_column, slider_id, source_column
+from page.photographs import detecting, open_faces, open_photo
 from page.visitors import (
     FACE,
     FORGET,
@@ -21,11 +22,8 @@ from page.visitors import (
     Faces,
     Sitting,
     Updates,
-    detecting,
     download_edit,
     new_file,
-    open_faces,
-    open_photo,
     opened,
     remember,
     turn,

@@ -17,7 +17,8 @@ from typing import Any
 
 import gradio as gr
 
-from page.visitors import PRIVATE, SIZE, Updates, largest_face, turn
+from page.photographs import largest_face
+from page.visitors import PRIVATE, SIZE, Updates, turn
 from page.widgets import html, jpeg, message, uploader
 from vaegan import hub
 from vaegan.attributes import VectorError

@@ -33,7 +33,6 @@ MOST = 8  # faces in a chain
 KEPT = 1024  # pixels of a photograph's longer side: no film is larger
 WAYS = {"Straight": False, "Spherical": True}
 SIZES = (256, 384, 768)
-FPS = {".mp4": 24, ".gif": 20}
 SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
 ONE = {"concurrency_limit": 1, "concurrency_id": "film"}  # at a time: its encoder takes a core
 
@@ -190,10 +189,10 @@ def write_film(
     Raises:
         ValueError: with a sentence for the visitor.
     """
-    legs, fps = len(faces) - 1, FPS[ending]
+    legs, fps = len(faces) - 1, video.RATES[ending]
     if legs < 1:
         raise ValueError("A morph needs at least two faces.")
-    times = latents.times(round(seconds * fps * legs) + 1, legs, ease, back)
+    times = morph.moments(seconds, fps, legs, ease, back)
     path = new_file(f"morph{ending}")
     pictures = morph.film(editor, faces, times, size, spherical, whole, turn)
     video.write(pictures, path, fps)

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from page.photographs import largest_face
 from page.sets import face_set, open_set, with_one, without
 from page.visitors import (
     FACE,
@@ -20,7 +21,6 @@ from page.visitors import (
     Sitting,
     Updates,
     download_edit,
-    largest_face,
     let_go,
     new_file,
     opened,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from page.visitors import Faces, largest_face
+from page.photographs import largest_face
+from page.visitors import Faces
 from page.widgets import message, pictures
 from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face

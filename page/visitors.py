@@ -1,4 +1,4 @@
-"""What belongs to one visitor, and what all share: turns on the cores, limits, examples.
+"""What belongs to one visitor, and what all share: turns on the cores, limits, files.
 
 Nothing of a visitor lives anywhere but in that visitor's own `gr.State`.
 """
@@ -21,22 +21,16 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from vaegan import images
-from vaegan.editor import MOST_FACES, Editor
+from vaegan.editor import Editor
 from vaegan.face import Face
 from vaegan.parallel import cores
 from vaegan.settings import Settings
 from vaegan.view import FaceView, PhotoView, View
 
-ASTRONAUT = Path(__file__).parent.parent / "docs" / "astronaut.jpg"  # NASA, public domain
 TRUNCATION = 0.85  # of faces that the model draws before anybody has asked for some
-SEED = 22  # of those among the examples
 SIZE = 384  # pixels of the live picture
 LARGE = 512  # of the whole photograph's longer side
 FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
-
-MAX_PHOTO = 16_000_000  # pixels of a photograph that is kept for pasting: 48 MB, twice after Apply
-SHRUNK = "The photograph was shrunk to 16 million pixels."
-MANY = f"Only the {MOST_FACES} largest faces of this photograph can be edited."
 FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
 MOST_OPEN = 100  # faces, sets and morphs that all visitors have open
 
@@ -45,9 +39,6 @@ MOST_OPEN = 100  # faces, sets and morphs that all visitors have open
 # many times slower on a busy machine.
 CORES = cores()
 turn = threading.BoundedSemaphore(CORES)
-# The detector takes one photograph at a time. Who waits for it must not hold a turn meanwhile, or
-# two uploads would stop every live picture on two cores.
-detecting = threading.Lock()
 torch.set_num_threads(1)
 
 Updates = dict[Any, Any]  # what a listener returns: {component: its new value}
@@ -202,54 +193,6 @@ def let_go(what: Any, **nothing: Any) -> None:
 def remember(what: Any) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
     return {"key": opened.add(what)}
-
-
-def open_photo(path: str) -> tuple[Image.Image, str]:
-    """An uploaded photograph, and a sentence about what was done to it, or "".
-
-    Raises:
-        BadImage: with a sentence for the visitor.
-    """
-    photo = images.open_image(path)
-    shrink = (MAX_PHOTO / (photo.width * photo.height)) ** 0.5
-    if shrink >= 1:
-        return photo, ""
-    photo.thumbnail([side * shrink for side in photo.size], images.RESAMPLE)
-    return photo, SHRUNK
-
-
-def open_faces(editor: Editor, path: str) -> Faces:
-    """The faces of an uploaded photograph.
-
-    Raises:
-        BadImage, FaceNotFound, ModelNotFound: with a sentence for the visitor.
-    """
-    with detecting, turn:
-        photo, said = open_photo(path)
-        faces = editor.open_all(photo, MOST_FACES + 1)
-        if len(faces) > MOST_FACES:
-            said = f"{said} {MANY}"
-        return tuple(_warned(face, said) for face in faces[:MOST_FACES])
-
-
-def largest_face(editor: Editor, path: str) -> Face:
-    """That of an uploaded photograph; raises as `open_faces` does."""
-    with detecting, turn:
-        photo, said = open_photo(path)
-        return _warned(editor.open(photo), said)
-
-
-def _warned(face: Face, said: str) -> Face:
-    """With a sentence before its own, if there is any."""
-    return replace(face, warning=f"{said} {face.warning}".strip())
-
-
-def examples(editor: Editor) -> Faces:
-    """Faces that need nobody's permission: an astronaut of NASA's, and some the model drew."""
-    drawn = tuple(editor.face_of(z[None]) for z in editor.draw(5, TRUNCATION, seed=SEED))
-    if ASTRONAUT.is_file() and editor.encoder is not None:
-        return (editor.open(ASTRONAUT), *drawn)
-    return drawn
 
 
 def download_edit(editor: Editor, sitting: Sitting, whole: bool) -> str:

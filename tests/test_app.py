@@ -32,7 +32,7 @@ from vaegan import (
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
-from page import build, edit, look, models, visitors  # noqa: E402
+from page import build, edit, look, models, photographs, visitors  # noqa: E402
 from page.edit import Openings, framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
 from page.sets import FullSet, with_one  # noqa: E402
@@ -287,11 +287,11 @@ def test_faces_beyond_the_most_are_not_left_out_in_silence(
     pair.paste(astronaut, (0, 0))
     pair.paste(astronaut, (512, 0))
     pair.save(tmp_path / "pair.png")
-    found = visitors.open_faces(editor, str(tmp_path / "pair.png"))
+    found = photographs.open_faces(editor, str(tmp_path / "pair.png"))
     assert [face.warning for face in found] == ["", ""]
-    monkeypatch.setattr(visitors, "MOST_FACES", 1)
-    (face,) = visitors.open_faces(editor, str(tmp_path / "pair.png"))
-    assert face.warning == visitors.MANY
+    monkeypatch.setattr(photographs, "MOST_FACES", 1)
+    (face,) = photographs.open_faces(editor, str(tmp_path / "pair.png"))
+    assert face.warning == photographs.MANY
 
 
 def test_a_full_set_takes_no_more(editor):
@@ -304,11 +304,11 @@ def test_a_full_set_takes_no_more(editor):
 def test_a_large_photograph_is_kept_smaller(editor, astronaut, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     astronaut.save(path)
-    assert visitors.open_faces(editor, str(path))[0].photo.size == (512, 512)
-    monkeypatch.setattr(visitors, "MAX_PHOTO", 400 * 400)
-    face = visitors.open_faces(editor, str(path))[0]
+    assert photographs.open_faces(editor, str(path))[0].photo.size == (512, 512)
+    monkeypatch.setattr(photographs, "MAX_PHOTO", 400 * 400)
+    face = photographs.open_faces(editor, str(path))[0]
     assert face.photo.size == (400, 400)
-    assert face.warning == visitors.SHRUNK
+    assert face.warning == photographs.SHRUNK
 
 
 def test_bad_uploads_raise_what_the_page_turns_into_sentences(editor, tmp_path):
@@ -316,9 +316,9 @@ def test_bad_uploads_raise_what_the_page_turns_into_sentences(editor, tmp_path):
     empty.touch()
     Image.new("RGB", (200, 200), "gray").save(plain)
     with pytest.raises(BadImage, match="empty"):
-        visitors.open_faces(editor, str(empty))
+        photographs.open_faces(editor, str(empty))
     with pytest.raises(FaceNotFound, match="No face"):
-        visitors.open_faces(editor, str(plain))
+        photographs.open_faces(editor, str(plain))
 
 
 @pytest.mark.parametrize(

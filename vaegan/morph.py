@@ -40,6 +40,11 @@ examples:
 """
 
 
+def moments(seconds: float, fps: int, legs: int, ease: bool, back: bool) -> torch.Tensor:
+    """The `latents.times` of a film that takes so many seconds from one face to the next."""
+    return latents.times(max(2, round(seconds * fps * legs) + 1), legs, ease, back)
+
+
 def film(
     editor: Editor,
     faces: Sequence[Face],
@@ -160,7 +165,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if not 32 <= flags.size <= 2048:
         parser.error("--size lies between 32 and 2048")
     if flags.fps is None:
-        flags.fps = 20 if flags.out.suffix.lower() == ".gif" else 24
+        flags.fps = video.RATES[flags.out.suffix.lower()]
     if not 1 <= flags.fps <= 60:
         parser.error("--fps lies between 1 and 60")
     return flags
@@ -168,8 +173,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def film_path(text: str) -> Path:
     """A path whose ending says a format in which films can be written."""
-    if Path(text).suffix.lower() not in video.FORMATS:
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(video.FORMATS)}")
+    if Path(text).suffix.lower() not in video.RATES:
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(video.RATES)}")
     return Path(text)
 
 
@@ -186,8 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         editor = Editor.from_pretrained(flags.model, revision=flags.revision)
         faces = [open_face(editor, name) for name in flags.faces]
         legs = len(faces) - 1
-        frames = max(2, round(flags.seconds * flags.fps * legs) + 1)
-        times = latents.times(frames, legs, not flags.steady, not flags.once)
+        times = moments(flags.seconds, flags.fps, legs, not flags.steady, not flags.once)
         pictures = film(editor, faces, times, flags.size, flags.spherical, flags.whole)
         video.write(pictures, flags.out, flags.fps)
     except (
