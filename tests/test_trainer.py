@@ -44,35 +44,37 @@ def identical(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def ends_alike(model, training, faces, folder, meanwhile=lambda run: None) -> bool:
+    """Whether a run that stops, and has `meanwhile` done to it, ends bit for bit as a whole one."""
+    trainer(model, training, faces, folder / "whole").run()
+    half = trainer(model, training, faces, folder / "parts")
+    while half.step < 3:
+        half.train_step()
+    meanwhile(half)
+    half.save()
+    trainer(model, training, faces, folder / "parts").run()
+    return identical(weights(folder / "whole"), weights(folder / "parts"))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(
     name, tiny_model, tiny_training, drawn_faces, tmp_path
 ):
     model = dataclasses.replace(tiny_model, model=name)
-    trainer(model, tiny_training, drawn_faces, tmp_path / "whole").run()
-    half = trainer(model, tiny_training, drawn_faces, tmp_path / "parts")
-    while half.step < 3:
-        half.train_step()
-    half.save()
-    trainer(model, tiny_training, drawn_faces, tmp_path / "parts").run()
-    assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert ends_alike(model, tiny_training, drawn_faces, tmp_path)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_a_run_begun_on_a_gpu_goes_on_elsewhere(
     optimizer, tiny_model, tiny_training, drawn_faces, tmp_path
 ):
+    def as_there(run: Trainer) -> None:
+        for one in run.optimizers.values():
+            for group in one.param_groups:
+                group["capturable"], group["lr"] = True, torch.tensor(group["lr"])
+
     training = dataclasses.replace(tiny_training, optimizer=optimizer)
-    trainer(tiny_model, training, drawn_faces, tmp_path / "whole").run()
-    half = trainer(tiny_model, training, drawn_faces, tmp_path / "parts")
-    while half.step < 3:
-        half.train_step()
-    for one in half.optimizers.values():  # as they are there
-        for group in one.param_groups:
-            group["capturable"], group["lr"] = True, torch.tensor(group["lr"])
-    half.save()
-    trainer(tiny_model, training, drawn_faces, tmp_path / "parts").run()
-    assert identical(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert ends_alike(tiny_model, training, drawn_faces, tmp_path, as_there)
 
 
 @pytest.mark.parametrize("name", MODELS)
