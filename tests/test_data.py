@@ -327,6 +327,24 @@ def test_split_by_identity():
     assert parts == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
 
 
+def test_folders_say_the_split_where_no_table_does(tmp_path):
+    names = ["train/a.png", "train/b.png", "Val/a.png", "test/x/a.png"]
+    set_ = write_folder(tmp_path / "set", names)
+    found = {photo.name: photo.split for photo in sources.read_source(set_).photos}
+    assert found == {"train/a.png": 0, "train/b.png": 0, "Val/a.png": 1, "test/x/a.png": 2}
+    (set_ / "train" / "metadata.csv").write_text("file_name,split\nb.png,test\n")
+    found = {photo.name: photo.split for photo in sources.read_source(set_).photos}
+    assert found == {"train/a.png": 0, "train/b.png": 2, "Val/a.png": 1, "test/x/a.png": 2}
+
+
+def test_folders_of_other_names_say_no_split(tmp_path):
+    write_folder(tmp_path, ["train/a.png", "test/a.png", "me/a.png"])
+    for photo in sources.read_source(tmp_path).photos:
+        assert photo.split == sources._hashed_split(photo.identity)
+    alone = sources.read_source(tmp_path / "test").photos
+    assert [photo.split for photo in alone] == [sources._hashed_split("a")]
+
+
 def test_plain_identities_are_paths(tmp_path):
     folder = write_folder(tmp_path / "photos", ["x/1.png", "y/1.png"])
     expected = ["x/1", "y/1"]
@@ -407,8 +425,7 @@ def test_each_table_names_photographs_as_seen_from_its_folder(tmp_path):
         assert values == [[1, -1, 0], [0, -1, 1], [0, 1, -1], [0, 0, 0]]
         identities = [photo.identity for photo in source.photos]
         assert identities[0] == "Ann" and identities[1:3] == ["train/1", "train/more/2"]
-        hashed = [sources._hashed_split(identity) for identity in identities[1:]]
-        assert [photo.split for photo in source.photos] == [2, *hashed]
+        assert [photo.split for photo in source.photos] == [2, 0, 0, 1]
 
 
 def test_two_tables_that_describe_one_photograph_are_refused(tmp_path):

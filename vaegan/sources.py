@@ -11,7 +11,8 @@ A source has one of three layouts, recognised by what it holds:
 
 Where CelebA's lists are not, `metadata.csv` may give, by `file_name`, attributes (1, -1, 0 for
 unknown; or true, false), `identity` and `split`. There may be several: each names photographs as
-seen from its own folder. Names are the same however Unicode composes their accents.
+seen from its own folder. Folders at the top called `train`, `validation` and `test` give the split
+of what no table gives one. Names are the same however Unicode composes their accents.
 """
 
 from __future__ import annotations
@@ -223,6 +224,7 @@ def _complete(lines: _Lines, count: int, where: str) -> Iterator[tuple[str, list
 
 
 _LFW = re.compile(r"(?:^|/)(?P<person>[^/]+)/(?P=person)_\d{4}\.[^/]+$")
+_PARTS = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}  # folders' names
 _LFW_SHARE = 0.95  # of the pictures, from which on a few others do not make it another layout
 
 
@@ -238,15 +240,20 @@ def _read_folder(path: Path, names: list[str]) -> Source:
         return replace(source, left_out=Counter(others))
     root = _common_folder([_composed(name) for name in tables or found])
     people = {name: _own_identity(name, root) for name in found}
-    return _described(path, tables, path, people, "largest")
+    return _described(path, tables, path, people, "largest", _folder_splits(found))
 
 
 def _described(
-    path: Path, tables: list[str], container: Path, people: dict[str, str], frame: str
+    path: Path,
+    tables: list[str],
+    container: Path,
+    people: dict[str, str],
+    frame: str,
+    splits: dict[str, int] | None = None,
 ) -> Source:
     """Photographs of `container`, with what the tables of `path` say of them.
 
-    people: by photograph, who it shows unless a table says it
+    people, splits: by photograph, who it shows and in which part, unless a table says it
     """
     attribute_names, rows = _read_tables(path, tables)
     blank = _Row("", None, np.zeros(len(attribute_names), np.int8))
@@ -254,7 +261,8 @@ def _described(
     for name, person in people.items():
         row = rows.get(_composed(name), blank)
         identity = row.identity or person
-        split = _hashed_split(identity) if row.split is None else row.split
+        split = (splits or {}).get(name) if row.split is None else row.split
+        split = _hashed_split(identity) if split is None else split
         photos.append(Photo(container, name, identity, split, row.attributes))
     unmatched = len(rows.keys() - set(map(_composed, people)))
     if people and rows and unmatched == len(rows):
@@ -340,6 +348,15 @@ def _common_folder(names: list[str]) -> PurePosixPath:
     """The folder that holds all of them, such as the one at the top of a zip."""
     parents = [str(PurePosixPath(name).parent) for name in names]
     return PurePosixPath(os.path.commonpath(parents) if parents else ".")
+
+
+def _folder_splits(names: list[str]) -> dict[str, int]:
+    """What folders at the top say, if they are parts of a set and nothing else; else {}."""
+    root = _common_folder(names)
+    tops = {name: PurePosixPath(name).relative_to(root).parts[0].lower() for name in names}
+    if "train" in tops.values() and set(tops.values()) <= set(_PARTS):
+        return {name: _PARTS[top] for name, top in tops.items()}
+    return {}
 
 
 def _own_identity(name: str, root: PurePosixPath) -> str:
