@@ -186,7 +186,6 @@ class TrainConfig(_Config):
     feature_norm: str = "relative"  # "relative" (L1 over its own mean) | "gaussian" (the paper's)
     adversarial_weight: float = 0.4
     adversarial: str = "hinge"  # "hinge" | "bce"
-    gradient_penalty: float = 0.0  # of the score's slope at photographs (R1's γ); 0 leaves it out
     adversary_start: int = 2000  # steps as a plain VAE before the discriminator joins
     kl_weight: float = 0.001
     kl_warmup: int = 0  # steps over which the KL's weight rises from 0

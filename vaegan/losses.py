@@ -83,16 +83,6 @@ def decoder_bce(fakes: Sequence[Tensor]) -> Tensor:
     return sum(F.softplus(-fake).mean() for fake in fakes)
 
 
-def gradient_penalty(score: Tensor, x: Tensor) -> Tensor:
-    """R1 without its γ: ½ E |∇ₓ Dis(x)|² at photographs (Mescheder et al. 2018, eq. 9).
-
-    Args:
-        score: (N,), of x. x: (N, 3, R, R), which takes gradients.
-    """
-    (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)
-    return 0.5 * slope.square().sum(dim=(1, 2, 3)).mean()
-
-
 def naming_loss(logits: Tensor, labels: Tensor, shares: Tensor) -> Tensor:
     """Cross entropy over the known labels, both sides of each attribute weighing the same.
 

@@ -28,7 +28,6 @@ LOCAL = 6.0  # weight of an edit's change of pixels: what need not change should
 RELATED = 0.5  # labels that correlate above this go together in life, so may change together
 BLENDED = 4  # faces in a latent that is drawn from where the batch's latents lie
 RIDGE = 0.1  # on the labels' correlations, whose smallest eigenvalues are noise
-PENALTY_EVERY = 4  # steps between two gradient penalties, each as many times as heavy
 EQUILIBRIUM = 0.68  # the discriminator's loss when it can tell nothing: about log 2
 
 
@@ -105,8 +104,7 @@ class GAN(Model):
         adversary = Adversary(self.discriminator, step)
         u, u_hat = adversary.draw(len(x)), adversary.draw(len(x))
         real, fake = adversary(x, u), adversary(x_hat.detach(), u_hat)
-        loss = adversary.against(real.score, [fake.score]) + adversary.penalty(x, u)
-        yield {"discriminator": loss}
+        yield {"discriminator": adversary.against(real.score, [fake.score])}
 
         yield {"decoder": adversary.fooled_by([adversary(x_hat, u_hat).score])}
 
@@ -176,7 +174,7 @@ class VAEGAN(Model):
         scores = [adversary(fake.detach(), draws).score for fake, draws in fakes]
         train_discriminator, train_decoder = adversary.gate(real.score, scores)
         if train_discriminator:
-            loss = adversary.against(real.score, scores) + adversary.penalty(x, u)
+            loss = adversary.against(real.score, scores)
             yield {"discriminator": loss + adversary.naming(real, self.shares)}
 
         with torch.no_grad():
@@ -259,17 +257,6 @@ class Adversary:
         self.step.log["score_fake"] = torch.cat(fakes).detach().mean()
         return loss
 
-    def penalty(self, x: Tensor, u: Tensor) -> Tensor | float:
-        """The loss for how steep the score is at photographs; in some steps only."""
-        config = self.step.config
-        if not penalised(self.step.number, config):
-            return 0.0
-        x = x.detach().requires_grad_()
-        # Not through __call__: what torch.compile makes of it cannot be derived twice.
-        augmented = diff_augment(x, u) if config.augment else x
-        score = self.discriminator.forward(augmented).score.float()
-        return PENALTY_EVERY * config.gradient_penalty * losses.gradient_penalty(score, x)
-
     def fooled_by(self, fakes: list[Tensor]) -> Tensor:
         """The decoder's adversarial loss: fakes up."""
         loss = losses.DECODER_LOSSES[self.step.config.adversarial](fakes)
@@ -325,12 +312,6 @@ class Adversary:
         if not (train_discriminator or train_decoder):
             return True, True
         return train_discriminator, train_decoder
-
-
-def penalised(step: int, config: TrainConfig) -> bool:
-    """Whether a step has the gradient penalty: it costs much and changes slowly (Karras et al.
-    2020, "lazy regularization")."""
-    return config.gradient_penalty > 0 and step % PENALTY_EVERY == 0
 
 
 def reparametrize(mu: Tensor, logvar: Tensor, draws: Draws) -> Tensor:

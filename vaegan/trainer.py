@@ -23,7 +23,7 @@ from vaegan.augment import flip
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
 from vaegan.distributed import Draws, seed_of
-from vaegan.models import BLENDED, Model, Phase, Step, build, penalised
+from vaegan.models import BLENDED, Model, Phase, Step, build
 from vaegan.networks import echo, encode_all
 from vaegan.prior import Prior, blended
 from vaegan.recording import Recording
@@ -152,7 +152,7 @@ class Trainer:
         self.record = record
         self.generator = torch.Generator(self.device)
         self.rows = torch.zeros(self.config.batch_size, dtype=torch.int64, device=self.device)
-        self.recordings: dict[tuple[bool, ...], Recording] = {}
+        self.recordings: dict[bool, Recording] = {}
 
     # ------------------------------------------------------------ the loop
 
@@ -223,12 +223,11 @@ class Trainer:
         )
 
     def _recorded(self) -> dict[str, Tensor]:
-        config = self.config
-        kind = (self.step < config.adversary_start, penalised(self.step, config))
-        if kind not in self.recordings:
-            self.recordings[kind] = Recording(partial(self._learn, self.generator), self.generator)
+        alone = self.step < self.config.adversary_start
+        if alone not in self.recordings:
+            self.recordings[alone] = Recording(partial(self._learn, self.generator), self.generator)
         self.generator.manual_seed(seed_of(self.config.seed, self.step))
-        return self.recordings[kind]()
+        return self.recordings[alone]()
 
     def _begin(self, part: int, generator: torch.Generator | None) -> tuple[Iterator[Phase], Step]:
         """A part of this step's batch, before its first phase."""
