@@ -37,6 +37,7 @@ from vaegan import data, losses  # noqa: E402
 from vaegan.config import PRESETS, at_resolution  # noqa: E402
 from vaegan.data import FaceSet  # noqa: E402
 from vaegan.models import VAEGAN  # noqa: E402
+from vaegan.parallel import cores  # noqa: E402
 from vaegan.trainer import Trainer  # noqa: E402
 
 FACES = 2048  # JPEG files that the plain loader reads
@@ -63,7 +64,7 @@ def plain(faces: FaceSet, batch: int, device: str, folder: Path) -> Iterator[Non
     for index, pixels in enumerate(faces.images[:FACES]):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{index:05d}.jpg")
     loader = torch.utils.data.DataLoader(
-        Files(folder), batch, shuffle=True, drop_last=True, num_workers=os.cpu_count() or 1
+        Files(folder), batch, shuffle=True, drop_last=True, num_workers=cores()
     )
     model_config, config = PRESETS["larsen2016"]
     model = VAEGAN(at_resolution(model_config, faces.resolution)).to(device)

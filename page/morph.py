@@ -192,7 +192,7 @@ def write_film(
     legs, fps = len(faces) - 1, video.RATES[ending]
     if legs < 1:
         raise ValueError("A morph needs at least two faces.")
-    times = morph.moments(seconds, fps, legs, ease, back)
+    times = morph.film_times(seconds, fps, legs, ease, back)
     path = new_file(f"morph{ending}")
     pictures = morph.film(editor, faces, times, size, spherical, whole, turn)
     video.write(pictures, path, fps)

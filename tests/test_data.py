@@ -337,6 +337,14 @@ def test_folders_say_the_split_where_no_table_does(tmp_path):
     assert found == {"train/a.png": 0, "train/b.png": 2, "Val/a.png": 1, "test/x/a.png": 2}
 
 
+def test_folders_say_the_split_of_people_in_lfw_s_layout_too(tmp_path):
+    names = ["train/Ann/Ann_0001.png", "train/Bob/Bob_0001.png", "test/Eve/Eve_0001.png"]
+    source = sources.read_source(write_folder(tmp_path, names))
+    assert source.frame == "central"
+    found = {photo.identity: photo.split for photo in source.photos}
+    assert found == {"Ann": 0, "Bob": 0, "Eve": 2}
+
+
 def test_folders_of_other_names_say_no_split(tmp_path):
     write_folder(tmp_path, ["train/a.png", "test/a.png", "me/a.png"])
     for photo in sources.read_source(tmp_path).photos:

@@ -339,6 +339,8 @@ def test_a_single_prior_sample_has_no_batch_to_be_normed_in(
     model = dataclasses.replace(tiny_model, discriminator_batch_norm=True, discriminator_hidden=4)
     with pytest.raises(TrainingError, match="at least two"):
         trainer(model, tiny_training, drawn_faces, tmp_path, prior_samples=1 / 8)
+    gan = dataclasses.replace(model, model="gan")  # draws as many as there are photographs
+    assert trainer(gan, tiny_training, drawn_faces, tmp_path, prior_samples=1 / 8).step == 0
     for samples in (0.0, 1 / 4):
         run = trainer(model, tiny_training, drawn_faces, tmp_path, prior_samples=samples)
         run.step = tiny_training.adversary_start

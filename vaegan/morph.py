@@ -40,7 +40,7 @@ examples:
 """
 
 
-def moments(seconds: float, fps: int, legs: int, ease: bool, back: bool) -> torch.Tensor:
+def film_times(seconds: float, fps: int, legs: int, ease: bool, back: bool) -> torch.Tensor:
     """The `latents.times` of a film that takes so many seconds from one face to the next."""
     return latents.times(max(2, round(seconds * fps * legs) + 1), legs, ease, back)
 
@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         editor = Editor.from_pretrained(flags.model, revision=flags.revision)
         faces = [open_face(editor, name) for name in flags.faces]
         legs = len(faces) - 1
-        times = moments(flags.seconds, flags.fps, legs, not flags.steady, not flags.once)
+        times = film_times(flags.seconds, flags.fps, legs, not flags.steady, not flags.once)
         pictures = film(editor, faces, times, flags.size, flags.spherical, flags.whole)
         video.write(pictures, flags.out, flags.fps)
     except (

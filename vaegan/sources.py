@@ -240,29 +240,24 @@ def _read_folder(path: Path, names: list[str]) -> Source:
         return replace(source, left_out=Counter(others))
     root = _common_folder([_composed(name) for name in tables or found])
     people = {name: _own_identity(name, root) for name in found}
-    return _described(path, tables, path, people, "largest", _folder_splits(found))
+    return _described(path, tables, path, people, "largest")
 
 
 def _described(
-    path: Path,
-    tables: list[str],
-    container: Path,
-    people: dict[str, str],
-    frame: str,
-    splits: dict[str, int] | None = None,
+    path: Path, tables: list[str], container: Path, people: dict[str, str], frame: str
 ) -> Source:
     """Photographs of `container`, with what the tables of `path` say of them.
 
-    people, splits: by photograph, who it shows and in which part, unless a table says it
+    people: by photograph, who it shows unless a table says it
     """
     attribute_names, rows = _read_tables(path, tables)
     blank = _Row("", None, np.zeros(len(attribute_names), np.int8))
+    splits = _folder_splits(list(people))
     photos = []
     for name, person in people.items():
         row = rows.get(_composed(name), blank)
         identity = row.identity or person
-        split = (splits or {}).get(name) if row.split is None else row.split
-        split = _hashed_split(identity) if split is None else split
+        split = splits.get(name, _hashed_split(identity)) if row.split is None else row.split
         photos.append(Photo(container, name, identity, split, row.attributes))
     unmatched = len(rows.keys() - set(map(_composed, people)))
     if people and rows and unmatched == len(rows):

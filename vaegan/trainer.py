@@ -111,7 +111,8 @@ class Trainer:
             raise TrainingError("Every process and part needs at least two faces of each batch.")
         apart = [self.config.prior_samples, self.config.edits if model_config.attributes else 0]
         seen = [round(self.config.batch_size // shares * share) for share in apart]
-        if model_config.discriminator_batch_norm and 1 in seen:
+        normed = model_config.model == "vaegan" and model_config.discriminator_batch_norm
+        if normed and 1 in seen:
             raise TrainingError(
                 "With batch norm in the discriminator, prior samples and edits must be none or at "
                 "least two of each batch."
@@ -138,14 +139,14 @@ class Trainer:
         self.optimizers = {
             name: _optimizer(network, self.config) for name, network in self.model.networks.items()
         }
-        for optimizer in self.optimizers.values():
-            _prepare(optimizer, self.device)
         self.average = checkpoint.ExponentialMovingAverage(self.model, self.config.ema_decay)
         self.step, self.seconds = 0, 0.0
         if saved:
             self._restore(saved)
         else:
             self.chosen = Chosen(self._choose_autocast(), accumulate)
+        for optimizer in self.optimizers.values():
+            _prepare(optimizer, self.device)
         if compile:
             for network in self.model.networks.values():
                 network.compile()
@@ -370,7 +371,6 @@ class Trainer:
         self.average.load_state_dict(saved["average"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
-            _prepare(optimizer, self.device)
         self.step, self.seconds = saved["step"], saved["seconds"]
         self.chosen = Chosen(**saved["chosen"])
 
