@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vaegan.errors import UserError
+
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 try:
     import spaces  # on ZeroGPU it must come before torch
@@ -23,11 +25,7 @@ import page
 from page import disk
 from page.frames import ROUTES
 from page.look import CSS, theme
-from vaegan.attributes import VectorError
-from vaegan.checkpoint import SnapshotError
 from vaegan.editor import Editor
-from vaegan.files import FileError
-from vaegan.hub import ModelNotFound
 
 MAX_FILE = "30mb"
 SESSIONS = 1000  # that Gradio keeps, 0.3 MB each; of their faces, see `page.visitors.MOST_OPEN`
@@ -78,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         page.build(*editors, any_model=flags.any_model).launch(
             server_name=flags.host, server_port=flags.port, **launch_options()
         )
-    except (ModelNotFound, SnapshotError, VectorError, FileError, OSError) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -46,10 +46,11 @@ from vaegan.config import (
 )
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.judge import Judge, JudgeError, check_packages, trainable
 from vaegan.parallel import cores
 from vaegan.tables import tables
-from vaegan.trainer import METRICS, Interrupted, Trainer, TrainingError, begun
+from vaegan.trainer import METRICS, Interrupted, Trainer, begun
 
 # Flags that say what the model is, where --init does not, and what they are when not given.
 SHAPE = {"model": "vaegan", "preset": "default", "resolution": 64, "latent_dim": None}
@@ -73,17 +74,6 @@ ABLATIONS: dict[str, tuple[dict[str, object], tuple[str, ...], str]] = {
     "augment": ({"augment": False}, ("gan", "vaegan"), "DiffAugment before the discriminator"),
     "flip": ({"flip": False}, MODELS, "mirrored photographs"),
 }
-ERRORS = (
-    ConfigError,
-    TrainingError,
-    data.DataError,
-    files.FileError,
-    checkpoint.SnapshotError,
-    hub.HubError,
-    JudgeError,
-    attributes.VectorError,
-    OSError,
-)
 EVALUATION = "evaluation.json"  # in the run's folder
 
 
@@ -390,7 +380,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted:
         print("Stopped and saved; the same command again goes on from here.")
         return 130
-    except ERRORS as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -17,12 +17,9 @@ from page import morph, own
 from page.photographs import open_faces
 from page.visitors import SIZE, keep, turn
 from vaegan import custom, images, latents
-from vaegan.attributes import VectorError
 from vaegan.blend import DETAIL
 from vaegan.editor import Editor, FaceNotFound
 from vaegan.face import Face
-from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
 from vaegan.morph import scaled
 
 MOST = 64  # faces in one answer
@@ -202,7 +199,7 @@ def sentences() -> Iterator[None]:
     """What is wrong with a call, in one sentence for the caller."""
     try:
         yield
-    except (BadImage, FaceNotFound, ModelNotFound, VectorError, ValueError) as error:
+    except ValueError as error:
         raise gr.Error(str(error), print_exception=False) from error
     except (TypeError, AttributeError, KeyError, OverflowError) as error:
         raise gr.Error(MISTAKEN, print_exception=False) from error

@@ -32,8 +32,8 @@ from page.widgets import SMALL, jpeg, then_download, thumbnails
 from vaegan import refine as optimisation
 from vaegan.attributes import LIMIT
 from vaegan.editor import MOST_FACES, Editor, FaceNotFound
+from vaegan.errors import UserError
 from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
 from vaegan.settings import Settings, SettingsError
 from vaegan.view import plain
 
@@ -169,7 +169,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
                 photo, shrunk = open_photo(file["path"])
             said = f"{shrunk} {error} Or put the frame below around the face.{still}".strip()
             return {source.photo: None, source.note: said, **ask_for_frame(photo), **at_rest()}
-        except (BadImage, ModelNotFound) as error:
+        except UserError as error:
             return {source.photo: None, source.note: f"{error}{still}", **unframe(), **at_rest()}
 
     def ask_for_frame(photo: Image.Image) -> Updates:

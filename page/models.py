@@ -21,12 +21,9 @@ from page.photographs import largest_face
 from page.visitors import PRIVATE, SIZE, Updates, turn
 from page.widgets import html, jpeg, message, uploader
 from vaegan import hub
-from vaegan.attributes import VectorError
-from vaegan.checkpoint import SnapshotError
-from vaegan.editor import Editor, FaceNotFound
-from vaegan.files import FileError
+from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
 from vaegan.view import plain
 
 KINDS = {"autoencoder": "AutoEncoder", "vae": "VAE", "gan": "GAN", "vaegan": "VAE-GAN"}
@@ -141,7 +138,7 @@ def any_model(lay_out: Callable[[Editor], None]) -> None:
         try:
             found = shelf.find(name, revision)
             shelf.get(*found)
-        except (ModelNotFound, SnapshotError, VectorError, FileError, OSError) as error:
+        except (UserError, OSError) as error:
             return {note: str(error)}  # and what was there stays
         return {note: "", chosen: found}
 
@@ -170,7 +167,7 @@ def compare(editors: Sequence[Editor]) -> None:
             if eye is None:
                 raise ModelNotFound("None of these models can take in a photograph.")
             face = largest_face(eye, file["path"])
-        except (BadImage, FaceNotFound, ModelNotFound) as error:
+        except UserError as error:
             return {photo: None, note: str(error)}
         shown = [{"source": jpeg(face.crop), "name": "Photograph", "how": ""}]
         for editor, name in zip(editors, titles(editors), strict=True):

@@ -43,10 +43,9 @@ from page.widgets import (
 from vaegan import custom
 from vaegan.attributes import LIMIT, VectorError
 from vaegan.custom import OwnAttribute
-from vaegan.editor import Editor, FaceNotFound
+from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.face import Face, thumbnail
-from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
 from vaegan.settings import Settings
 
 SLOTS = 4  # sliders of one's own at a time
@@ -194,7 +193,7 @@ def own_tab(
             with turn:
                 title = (name or "").strip() or "My slider"
                 own = editor.attribute_from(*state.sets, name=title)
-        except (VectorError, ModelNotFound) as error:
+        except UserError as error:
             return {verdict: str(error)}
         return put(state, own, custom.in_words(own), list(positions))
 
@@ -244,7 +243,7 @@ def own_tab(
             return gr.skip()
         try:
             return try_on(state, largest_face(editor, file["path"]))
-        except (BadImage, FaceNotFound, ModelNotFound) as error:
+        except UserError as error:
             return {note: str(error), photo: None}
 
     def try_sample(state: Workshop, event: gr.EventData) -> Updates:

@@ -11,13 +11,12 @@ import gradio as gr
 from page.photographs import largest_face
 from page.visitors import Faces
 from page.widgets import message, pictures
-from vaegan.editor import Editor, FaceNotFound
+from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.face import Face
-from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
 
 
-class FullSet(ValueError):
+class FullSet(UserError):
     """A set that takes no more, said in one sentence."""
 
 
@@ -51,7 +50,7 @@ def open_set(
     for path in paths[:room]:
         try:
             faces.append(keep(largest_face(editor, path)))
-        except (BadImage, FaceNotFound, ModelNotFound) as error:
+        except UserError as error:
             problems.append(f"{Path(path).name}: {error}")
     if len(paths) > room:
         problems.append(f"{len(paths) - room} more were left out: the set is full.")

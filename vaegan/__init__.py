@@ -15,6 +15,7 @@ _HOMES = {
     "SettingsError": "settings",
     "OwnAttribute": "custom",
     "SnapshotError": "checkpoint",
+    "UserError": "errors",
     "VectorError": "attributes",
 }
 __all__ = sorted(_HOMES)

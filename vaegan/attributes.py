@@ -28,6 +28,7 @@ from torch import Tensor
 from vaegan import checkpoint, data, directions, files
 from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
+from vaegan.errors import UserError
 from vaegan.networks import Encoder, encode_all
 from vaegan.sources import CELEBA_ATTRIBUTES
 
@@ -37,7 +38,7 @@ OTHERS = "Others"  # the group of what CelebA does not know
 MOST = 200  # attributes of a model: each has a slider, and a page has to hold them
 
 
-class VectorError(ValueError):
+class VectorError(UserError):
     """Attribute vectors that cannot be computed or used, said in one sentence."""
 
 
@@ -347,13 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
         faces = data.load(flags.data, resolution=snapshot.config.resolution)
         vectors = compute(snapshot.encoder, faces, snapshot.sha256, flags.method)
         save(vectors, out)
-    except (
-        VectorError,
-        data.DataError,
-        files.FileError,
-        checkpoint.SnapshotError,
-        OSError,
-    ) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{len(vectors.names)} attribute vectors are in {out}.")

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from vaegan import attributes, checkpoint, files, hub, images
-from vaegan.attributes import VectorError, sliders
-from vaegan.checkpoint import Snapshot, SnapshotError
+from vaegan.attributes import sliders
+from vaegan.checkpoint import Snapshot
 from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.tables import tables
 
 FRONT = """---
@@ -165,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         evaluation = files.read_json(flags.evaluation) if flags.evaluation else None
         write(flags.model, flags.data, flags.licence, flags.command, evaluation)
-    except (files.FileError, SnapshotError, VectorError) as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vaegan import files
 from vaegan.config import ConfigError, ModelConfig
+from vaegan.errors import UserError
 from vaegan.models import Model, build
 from vaegan.networks import echo
 from vaegan.prior import Prior
@@ -28,7 +29,7 @@ FORMAT = 1
 TRIED = 2  # random faces that a model must be able to draw
 
 
-class SnapshotError(ValueError):
+class SnapshotError(UserError):
     """A model folder that cannot be used, said in one sentence."""
 
 

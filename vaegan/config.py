@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self, get_args, get_type_hints
 
+from vaegan.errors import UserError
+
 MODELS = ("autoencoder", "vae", "gan", "vaegan")
 RESOLUTIONS = (32, 64, 128)  # 32 is there for quick tries and tests
 # Far beyond what is of any use: a config may come from anywhere, and memory is finite.
@@ -23,7 +25,7 @@ LARGEST_NUMBER = 1e9  # of those that need not be whole
 SHOWN = 60  # characters of a value that is wrong
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration that cannot be used, said in one sentence."""
 
 

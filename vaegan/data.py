@@ -32,6 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vaegan import align, files, images
+from vaegan.errors import UserError
 from vaegan.parallel import cores
 from vaegan.sources import (
     CELEBA_ATTRIBUTES,
@@ -430,7 +431,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quality=options.quality,
             workers=options.workers,
         )
-    except (DataError, files.FileError, OSError) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(summary(reports))

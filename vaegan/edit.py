@@ -12,12 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vaegan import files, images
-from vaegan.attributes import VectorError
-from vaegan.checkpoint import SnapshotError
-from vaegan.editor import Editor, FaceNotFound
-from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
-from vaegan.settings import Settings, SettingsError
+from vaegan.editor import Editor
+from vaegan.errors import UserError
+from vaegan.settings import Settings
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -117,16 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         with files.atomic(flags.out) as temporary:
             images.save(result, temporary)
-    except (
-        BadImage,
-        FaceNotFound,
-        ModelNotFound,
-        SettingsError,
-        SnapshotError,
-        VectorError,
-        files.FileError,
-        OSError,
-    ) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     if face.warning:

@@ -30,6 +30,7 @@ from vaegan.align import Detection
 from vaegan.attributes import LIMIT, AttributeVectors, VectorError
 from vaegan.checkpoint import Snapshot
 from vaegan.custom import OwnAttribute, Space
+from vaegan.errors import UserError
 from vaegan.face import Face
 from vaegan.hub import ModelNotFound
 from vaegan.networks import echo, fold
@@ -42,7 +43,7 @@ MOST_FACES = 8  # of a photograph, that are opened
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
 
-class FaceNotFound(ValueError):
+class FaceNotFound(UserError):
     """No face, or not that many, in a photograph; said in one sentence."""
 
 

@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaegan import charts, checkpoint, data, files, hub, images
+from vaegan import charts, data, files, hub, images
 from vaegan.attributes import VectorError
 from vaegan.data import FaceSet
 from vaegan.directions import least_squares
 from vaegan.editor import Editor
 from vaegan.effects import MODES, Edits, against_plain
-from vaegan.hub import ModelNotFound
+from vaegan.errors import UserError
 from vaegan.identity import identity
 from vaegan.judge import EXTRACTOR, Judge, JudgeError
 from vaegan.leakage import Known, know, see
@@ -266,15 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
         report = described(editor, everything, judge, flags.split, extent, flags.limit)
         if flags.json is not None:
             write(report, flags.json)
-    except (
-        checkpoint.SnapshotError,
-        data.DataError,
-        files.FileError,
-        JudgeError,
-        ModelNotFound,
-        VectorError,
-        OSError,
-    ) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(tables(report))

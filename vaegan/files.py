@@ -22,12 +22,14 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from vaegan.errors import UserError
+
 # Of what a file may hold; the narrower kinds of float cannot be computed with.
 KINDS = {"F16", "BF16", "F32", "F64", "U8", "I8", "I16", "I32", "I64", "BOOL"}
 LONGEST_JSON = 10_000_000  # bytes; a file from elsewhere may be anything
 
 
-class FileError(ValueError):
+class FileError(UserError):
     """A file that cannot be used, said in one sentence that names it."""
 
 

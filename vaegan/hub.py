@@ -33,8 +33,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars, logging
 
 from vaegan import attributes, checkpoint, files
-from vaegan.attributes import VectorError
 from vaegan.checkpoint import CONFIG, DISCRIMINATOR, WEIGHTS
+from vaegan.errors import UserError
 from vaegan.sources import EXTENSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _REVISION = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")  # git has no part that begins with a dot
 
 
-class HubError(ValueError):
+class HubError(UserError):
     """A model that cannot be sent or fetched, said in one sentence."""
 
 
@@ -496,7 +496,7 @@ def main(arguments: list[str] | None = None) -> int:
             revision=flags.revision,
             with_training_state=flags.with_training_state,
         )
-    except (HubError, checkpoint.SnapshotError, VectorError, files.FileError) as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

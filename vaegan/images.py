@@ -19,6 +19,8 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from vaegan.errors import UserError
+
 RESAMPLE = Image.Resampling.LANCZOS  # for every resize; PIL widens the filter when it shrinks
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16  # pixels
@@ -35,7 +37,7 @@ MARK = "Edited: this is not an unaltered photograph."
 SOFTWARE = "Face editor"
 
 
-class BadImage(ValueError):
+class BadImage(UserError):
     """A picture that cannot be used, said in one sentence.
 
     `kind` is the same in two words, for counting: "unreadable", "too small" or "too large".

@@ -23,6 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vaegan import data, files, images
 from vaegan.data import FaceSet
 from vaegan.directions import both_sides, logistic_regression
+from vaegan.errors import UserError
 from vaegan.parallel import mapped
 
 FORMAT = 1
@@ -37,7 +38,7 @@ _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
-class JudgeError(ValueError):
+class JudgeError(UserError):
     """A judge that cannot be made or read, said in one sentence."""
 
 

@@ -20,12 +20,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaegan import align, files, images, latents, video
-from vaegan.checkpoint import SnapshotError
-from vaegan.editor import Editor, FaceNotFound
+from vaegan import align, images, latents, video
+from vaegan.editor import Editor
 from vaegan.face import Face, thumbnail
-from vaegan.hub import ModelNotFound
-from vaegan.images import BadImage
 from vaegan.view import plain
 
 MOST = 250_000_000  # pixels of a film's different pictures, which take three bytes each of memory
@@ -194,15 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         times = film_times(flags.seconds, flags.fps, legs, not flags.steady, not flags.once)
         pictures = film(editor, faces, times, flags.size, flags.spherical, flags.whole)
         video.write(pictures, flags.out, flags.fps)
-    except (
-        BadImage,
-        FaceNotFound,
-        ModelNotFound,
-        SnapshotError,
-        files.FileError,
-        ValueError,
-        OSError,
-    ) as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     for warning in {face.warning for face in faces} - {""}:

@@ -37,8 +37,9 @@ from vaegan.blend import drawn_anew
 from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled, Options
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.evaluate import positive, prepare_judge
-from vaegan.judge import Judge, JudgeError
+from vaegan.judge import Judge
 from vaegan.leakage import Known
 from vaegan.networks import encode_all
 from vaegan.parallel import mapped
@@ -412,15 +413,7 @@ def main(arguments: list[str] | None = None) -> int:
                     "attributes": table,
                 },
             )
-    except (
-        VectorError,
-        JudgeError,
-        data.DataError,
-        files.FileError,
-        checkpoint.SnapshotError,
-        hub.ModelNotFound,
-        OSError,
-    ) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"Leakage and distance at {leakage.GOAL:.0%} effect, validation people, by method:")

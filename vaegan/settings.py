@@ -12,13 +12,14 @@ from typing import Any
 
 from vaegan.align import SOFTNESS
 from vaegan.blend import DETAIL
+from vaegan.errors import UserError
 
 FORMAT = 1
 LARGEST = 1e6  # of any number here; sliders end at 3
 KEYS = {"format", "sliders", "hold", "detail", "softness"}
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """Settings that cannot be used, said in one sentence."""
 
 

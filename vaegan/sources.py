@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaegan import images
+from vaegan.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 CELEBA_ATTRIBUTES = (
@@ -83,7 +84,7 @@ MAX_FILE = 100_000_000  # bytes of one photograph, before and after a zip's comp
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Sources or a prepared set that cannot be used, said in one sentence."""
 
 

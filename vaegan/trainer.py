@@ -23,6 +23,7 @@ from vaegan.augment import flip
 from vaegan.config import ModelConfig, TrainConfig
 from vaegan.data import FaceSet
 from vaegan.distributed import Draws, seed_of
+from vaegan.errors import UserError
 from vaegan.models import BLENDED, Model, Phase, Step, build
 from vaegan.networks import echo, encode_all
 from vaegan.prior import Prior, blended
@@ -34,7 +35,7 @@ LOG_EVERY = 50  # steps between two lines of the metrics file
 RUNAWAY = 1e4  # a loss beyond this is a divergence; healthy ones stay below a few hundred
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """A run that cannot begin or go on, said in one sentence."""
 
 
