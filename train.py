@@ -46,10 +46,10 @@ from vaegan.config import (
 )
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
-from vaegan.errors import UserError
+from vaegan.errors import command_line
 from vaegan.judge import Judge, JudgeError, check_packages, trainable
 from vaegan.parallel import cores
-from vaegan.tables import tables
+from vaegan.tables import FORMAT, tables
 from vaegan.trainer import METRICS, Interrupted, Trainer, begun
 
 # Flags that say what the model is, where --init does not, and what they are when not given.
@@ -184,13 +184,18 @@ def check(model: ModelConfig, training: TrainConfig) -> None:
     """Refuses what could not be trained as it says.
 
     Raises:
-        ConfigError: a VAE that would learn from the KL alone, or attributes for another model.
+        ConfigError: a model that would learn from the KL alone, or attributes for another model.
     """
     begins_as_vae = model.model == "vaegan" and training.adversary_start > 0
     if (model.model == "vae" or begins_as_vae) and not training.pixel_weight:
         raise ConfigError(
             "A VAE learns likeness from pixels alone, as a VAE-GAN does before adversary_start, so "
             "pixel_weight cannot be 0."
+        )
+    if model.model == "vaegan" and not (training.pixel_weight or training.feature_weight):
+        raise ConfigError(
+            "A VAE-GAN learns likeness from pixels or features, so pixel_weight and feature_weight "
+            "cannot both be 0."
         )
     if model.attributes and model.model != "vaegan":
         raise ConfigError(f"A model {model.model} is not trained on attributes.")
@@ -276,11 +281,10 @@ def finish(trainer: Trainer, faces: FaceSet, flags: argparse.Namespace) -> None:
     folder = flags.out / "model"
     path = folder / "attributes.safetensors"
     snapshot = export(trainer, folder, path)
-    labelled = len(faces.subset("train").labelled())
-    if snapshot.encoder is not None and labelled and not has_vectors(path, snapshot):
+    wanted = snapshot.encoder is not None and attributes.two_sided(faces)
+    if wanted and not has_vectors(path, snapshot):
         vectors = attributes.compute(snapshot.encoder, faces, snapshot.sha256, "least squares")
-        if vectors.names:  # some attribute has faces on both sides
-            attributes.save(vectors, path)
+        attributes.save(vectors, path)
     if flags.evaluate:
         evaluation = measure(folder, faces, flags)
     else:
@@ -332,7 +336,8 @@ def measured(path: Path, sha256: str, vectors: Path) -> dict[str, object] | None
         return None
     # It names the weights only, but vectors that are newer it cannot have measured.
     newer = vectors.is_file() and vectors.stat().st_mtime > path.stat().st_mtime
-    return report if report.get("weights") == sha256 and not newer else None
+    fits = (report.get("format"), report.get("weights")) == (FORMAT, sha256)
+    return report if fits and not newer else None
 
 
 def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str, object]:
@@ -344,6 +349,7 @@ def measure(folder: Path, faces: FaceSet, flags: argparse.Namespace) -> dict[str
     return report
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
@@ -353,6 +359,8 @@ def main(arguments: list[str] | None = None) -> int:
         model_config, train_config = configs(flags)
         model_config, init, began_with = starting_point(flags, model_config, train_config)
         faces = data.load(hub.data_source(flags.data), resolution=model_config.resolution)
+        if model_config.model != "gan":
+            attributes.two_sided(faces)  # refuses what would be refused when the vectors are due
         if flags.evaluate:
             check_evaluation(faces, judge_file(flags))
         labels_teach = model_config.model == "vaegan" and train_config.attribute_weight
@@ -380,9 +388,6 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted:
         print("Stopped and saved; the same command again goes on from here.")
         return 130
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
     return 0
 
 

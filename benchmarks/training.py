@@ -204,8 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     if cuda:
         print(f"the GPU is busy for {busy:.0%} of the time")
         report["busy"] = round(busy, 3)
-    else:
-        print("\nMemory on a CPU is the whole program's so far, so it rises from row to row.")
+    print("\nMemory is all that was taken until then, so it rises from row to row.")
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load average {load:.1f}; torch {torch.__version__}")
     report |= {"load": round(load, 1), "where": dict(most), "torch": torch.__version__}

@@ -89,6 +89,10 @@ def measured(reports: dict[str, dict[str, Any] | None]) -> list[str]:
     elif done:
         told = ", ".join(f"{MODELS[name]} {count:,}" for name, count in steps.items() if count)
         lines.append(f"**The runs differ in length** ({told} steps), so compare with care.\n")
+    lines.append(
+        "Fréchet distances are to be compared down a column, not across: there are fewer "
+        "reconstructions than samples, and the fewer pictures, the larger the distance.\n"
+    )
     vae, vaegan = reports["vae"], reports["vaegan"]
     if vae and vaegan:
         sharper = _value(vaegan, "distance", "samples", "frechet") < _value(

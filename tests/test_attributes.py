@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import resource
 import shutil
 
 import pytest
@@ -158,6 +159,24 @@ def test_what_cannot_be_written_leaves_the_vectors_from_before(tiny_snapshot, tm
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_a_disk_that_takes_no_more_leaves_the_vectors_from_before(tiny_snapshot, tmp_path):
+    path = tmp_path / "attributes.safetensors"
+    vectors = attributes.load(tiny_snapshot / "attributes.safetensors")
+    attributes.save(vectors, path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    long, longer = (torch.zeros(len(vectors.names), n) for n in (10_000, 10_001))
+    wrong = dataclasses.replace(vectors, above=long, below=long, readouts=longer)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    try:
+        with pytest.raises(files.FileError) as refused:
+            attributes.save(wrong, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(refused.value) == f"{path} cannot be written; is the disk full?"
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_the_command_writes_into_the_models_folder(
     tiny_snapshot, prepared_faces, tmp_path, monkeypatch
 ):
@@ -188,6 +207,30 @@ def test_faces_without_labels_are_one_sentence(tiny_snapshot, drawn_faces):
     )
     with pytest.raises(VectorError, match="has a label"):
         attributes.compute(load_snapshot(tiny_snapshot).encoder, unlabelled, "")
+
+
+def spotted(faces, many):
+    """The faces with the same labels again and again, under other names."""
+    return dataclasses.replace(
+        faces,
+        attributes=faces.attributes.repeat(1, many),
+        attribute_names=tuple(f"Spot {number}" for number in range(many)),
+    )
+
+
+def test_more_attributes_than_a_page_can_hold_have_no_vectors(tiny_snapshot, drawn_faces):
+    encoder = load_snapshot(tiny_snapshot).encoder
+    assert len(attributes.compute(encoder, spotted(drawn_faces, 200), "").names) == 200
+    with pytest.raises(VectorError, match="labelled with 201 attributes, and a model has 200"):
+        attributes.compute(encoder, spotted(drawn_faces, 201), "")
+
+
+def test_attributes_count_that_training_faces_have_and_have_not(drawn_faces):
+    faces = spotted(drawn_faces, 201)
+    faces.attributes[:, 7] = 0
+    assert attributes.two_sided(faces) == [n for n in range(201) if n != 7]
+    faces.attributes[:48, 8] = 1  # the training faces
+    assert attributes.two_sided(faces) == [n for n in range(201) if n not in (7, 8)]
 
 
 def test_the_page_has_plain_words_for_real_attributes():

@@ -5,7 +5,7 @@ import torch
 from test_blend import picture
 
 from vaegan import colours
-from vaegan.colours import AROUND, EVERY, GLOW, REACH, SHADE, Guide, blur, toned
+from vaegan.colours import AROUND, ASKED, GLOW, REACH, SHADE, Guide, blur, toned
 
 
 def plain(*colour: float) -> torch.Tensor:
@@ -89,7 +89,13 @@ def test_the_farther_and_the_less_alike_the_less_it_counts():
     log_ratio = torch.log(other / one)
     assert float(log_ratio[30, 22]) == pytest.approx(-(far + unlike) / 2, abs=1e-4)
     assert float(log_ratio[30, 38]) == pytest.approx((far + unlike) / 2, abs=1e-4)
-    assert EVERY * 7 + EVERY // 2 == 30
+    apart = 64 // ASKED
+    assert apart * 7 + apart // 2 == 30
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_no_size_asks_more_places(size):
+    assert Guide(torch.zeros(1, 3, size, size))._far.shape == (1, ASKED**2, size**2)
 
 
 def test_several_photographs_lead_as_each_alone(monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from vaegan.config import (
     LARGEST_KERNEL,
+    LARGEST_NUMBER,
     PRESETS,
     WIDEST,
     ConfigError,
@@ -86,6 +87,20 @@ def test_a_weight_or_bound_is_named_that_no_run_can_have(name):
         with pytest.raises(ConfigError, match=f"{name} is finite and not below 0, as {value} is"):
             dataclasses.replace(TrainConfig(), **{name: value})
     dataclasses.replace(TrainConfig(), **{name: 0.0})
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_run_takes_no_number_that_its_checkpoint_could_not_hold(name):
+    kind = type(getattr(TrainConfig(), name))
+    for value in (5 * LARGEST_NUMBER, 10**300):  # and a seed ends at 2^32
+        with pytest.raises(ConfigError, match=f"(?i){name}"):
+            dataclasses.replace(TrainConfig(), **{name: kind(value)})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "kl_weight", "prior_samples"])
+def test_the_largest_number_of_a_run_comes_back(name):
+    config = dataclasses.replace(TrainConfig(), **{name: LARGEST_NUMBER})
+    assert TrainConfig.from_dict(config.to_dict()) == config
 
 
 def test_only_a_vae_gan_needs_features_to_compare():

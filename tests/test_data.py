@@ -1,6 +1,7 @@
 import io
 import json
 import multiprocessing
+import ntpath
 import os
 import struct
 import threading
@@ -178,6 +179,24 @@ def test_celeba_as_kaggle_has_it(faces, tmp_path):
     assert same(prepared([zipped], tmp_path / "zipped"), found)
 
 
+LISTED = {
+    "list_attr_celeba.txt": "1\nSmiling\n{} 1\n",
+    "identity_CelebA.txt": "{} 7\n",
+    "list_eval_partition.txt": "{} 0\n",
+}
+
+
+@pytest.mark.parametrize("file", LISTED)
+def test_lists_of_other_photographs_are_refused(celeba, file):
+    (celeba / file).write_text(LISTED[file].format("9.jpg"))
+    with pytest.raises(DataError, match=f"{Path(file).stem} names no photograph there"):
+        sources.read_source(celeba)
+    (celeba / file).write_text(LISTED[file].format("000001.jpg"))
+    assert len(sources.read_source(celeba).photos) == 4
+    (celeba / file).write_text("")
+    assert len(sources.read_source(celeba).photos) == 4
+
+
 def test_the_lists_of_celeba_go_before_those_of_kaggle(tmp_path):
     kaggle = write_kaggle(tmp_path / "kaggle")
     (kaggle / "list_attr_celeba.txt").write_text("1\nBald\n000001.jpg 1\n")
@@ -240,6 +259,7 @@ def test_celeba_photos_of_another_shape_are_left_out(celeba, tmp_path):
     [
         ("list_attr_celeba.txt", "1\nSmiling Male\n000001.jpg 1\n", "line 3 holds 1 values, not 2"),
         ("list_attr_celeba.txt", "1\nSmiling\n000001.jpg yes\n", "'yes' for 000001.jpg"),
+        ("list_attr_celeba.txt", "1\nBald Bald\n000001.jpg 1 1\n", "txt has two columns Bald"),
         ("list_eval_partition.txt", "000001.jpg 3\n", "'3', not 0, 1 or 2"),
         ("identity_CelebA.txt", "000001.jpg 3\n\xff", "cannot be read as text"),
     ],
@@ -337,6 +357,22 @@ def test_folders_say_the_split_where_no_table_does(tmp_path):
     assert found == {"train/a.png": 0, "train/b.png": 2, "Val/a.png": 1, "test/x/a.png": 2}
 
 
+def test_pictures_beside_the_folders_leave_the_split_to_them(tmp_path):
+    write_folder(tmp_path, ["cover.png", "train/a.png", "train/b.png", "test/a.png"])
+    found = {photo.name: photo.split for photo in sources.read_source(tmp_path).photos}
+    hashed = sources._hashed_split("cover")
+    assert found == {"cover.png": hashed, "train/a.png": 0, "train/b.png": 0, "test/a.png": 2}
+
+
+def test_a_training_part_alone_is_no_split(tmp_path):
+    """With a picture beside it or without: somebody must be left to measure on."""
+    folder = write_folder(tmp_path, ["train/a.png", "train/d.png", "train/f.png"])
+    for more in ([], ["cover.png"]):
+        photos = sources.read_source(write_folder(folder, more)).photos
+        assert len(photos) == 3 + len(more)
+        assert all(photo.split == sources._hashed_split(photo.identity) for photo in photos)
+
+
 def test_folders_say_the_split_of_people_in_lfw_s_layout_too(tmp_path):
     names = ["train/Ann/Ann_0001.png", "train/Bob/Bob_0001.png", "test/Eve/Eve_0001.png"]
     source = sources.read_source(write_folder(tmp_path, names))
@@ -351,6 +387,13 @@ def test_folders_of_other_names_say_no_split(tmp_path):
         assert photo.split == sources._hashed_split(photo.identity)
     alone = sources.read_source(tmp_path / "test").photos
     assert [photo.split for photo in alone] == [sources._hashed_split("a")]
+
+
+def test_folders_in_a_source_are_parted_alike_on_every_system(monkeypatch):
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "path", ntpath)
+        root = sources._common_folder(["a/b/1.png", "a/b/c/2.png"])
+    assert root.as_posix() == "a/b"
 
 
 def test_plain_identities_are_paths(tmp_path):

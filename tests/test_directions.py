@@ -10,6 +10,7 @@ from vaegan.directions import (
     balanced_difference,
     classifier_normal,
     conditioned,
+    correlation,
     covariance_root,
     difference_of_means,
     distance,
@@ -44,6 +45,37 @@ def test_unknown_labels_do_not_count_and_one_sided_attributes_have_no_direction(
     mu = torch.tensor([[1.0], [3.0], [100.0]])
     labels = torch.tensor([[1, 1], [-1, 1], [0, 1]], dtype=torch.int8)
     assert difference_of_means(mu, labels).tolist() == [[-2.0], [0.0]]
+
+
+@pytest.mark.parametrize("method", [difference_of_means, least_squares, balanced_difference])
+def test_attributes_that_one_of_two_sources_labels_do_not_tell_the_sources_apart(method):
+    generator = torch.Generator().manual_seed(0)
+    source = torch.arange(8000) % 2
+    has = torch.rand(8000, generator=generator) < 0.9
+    labels = torch.where(has, 1, -1)
+    labels = torch.stack([labels * source, labels * (1 - source)], dim=1).to(torch.int8)
+    mu = 0.5 * labels.float() @ PLANTED + 0.1 * torch.randn(8000, 4, generator=generator)
+    mu[:, 2] += source
+    found = F.cosine_similarity(method(mu, labels), PLANTED)
+    assert (found > 0.99).all()
+
+
+def test_correlations_are_of_faces_of_which_both_are_known():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (500, 3), generator=generator) * 2 - 1
+    labels[:, 1] = torch.where(torch.rand(500, generator=generator) < 0.8, labels[:, 0], -1)
+    expected = torch.corrcoef(labels.T.double()).float()
+    torch.testing.assert_close(correlation(labels), expected)
+    unlabelled = torch.zeros(300, 3, dtype=torch.int64)
+    unlabelled[:, 0] = 1
+    torch.testing.assert_close(
+        correlation(torch.cat([labels, unlabelled]))[1:, 1:], expected[1:, 1:]
+    )
+
+
+def test_what_is_never_known_together_or_never_changes_does_not_correlate():
+    labels = torch.tensor([[1, 0, 1], [-1, 0, 1], [0, 1, 1], [0, -1, 1]], dtype=torch.int8)
+    assert correlation(labels).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_means_carry_what_goes_along_and_the_others_do_not():

@@ -27,7 +27,7 @@ from vaegan.metrics import (
     ratio,
     ssim,
 )
-from vaegan.tables import tables
+from vaegan.tables import _number, tables
 
 pytestmark = pytest.mark.usefixtures("strong_colours")
 
@@ -261,23 +261,46 @@ def test_distances_are_those_of_the_features(report):
     )
     echoed = frechet(random(50, 3, seed=1), FlatJudge.reference.float())[0]
     assert report["distance"]["with echoes"]["frechet"]["value"] == pytest.approx(echoed, rel=1e-5)
+    as_many = report["distance"]["as many samples"]["frechet"]
+    few = frechet(random(50, 3, seed=1)[:40], FlatJudge.reference.float())[0]
+    assert as_many["count"] == 40 and as_many["value"] == pytest.approx(few, rel=1e-5)
     # The flat reconstructions are the photographs.
     near, far = report["distance"]["reconstructions"], report["distance"]["photographs"]
     assert near["frechet"]["value"] == pytest.approx(far["frechet"]["value"])
 
 
-def test_groups_are_the_two_sides_of_a_label(flat_faces):
+def test_groups_are_the_two_sides_of_a_label(flat_faces, monkeypatch):
     labels = flat_faces.attributes.clone()
-    labels[:30, 1] = -1
+    labels[:14, 1] = -1
     faces = replace(flat_faces, attributes=labels)
     extent = Extent(faces=40, samples=10, strengths=(2.0,))
-    groups = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent)["groups"]
-    # Everybody is Young; the 30 who are not Male lack Smiling, and two steps give it to them.
-    assert groups["not Male"]["psnr"]["count"] == 30 and groups["Male"]["psnr"]["count"] == 6
+    monkeypatch.setattr(evaluate, "EDITED", 14)
+    report = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent)
+    groups = report["groups"]
+    # Everybody is Young; 30 lack Smiling, 14 of them not Male, and two steps give it to them.
+    assert groups["not Male"]["psnr"]["count"] == 14 and groups["Male"]["psnr"]["count"] == 22
     assert "not Young" not in groups
-    assert groups["not Male"]["effect"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 30}
-    assert groups["Male"]["effect"]["count"] == 0
-    assert "not Male" in tables(evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent))
+    assert groups["not Male"]["effect"] == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 14}
+    assert groups["Male"]["effect"]["count"] == 16 and groups["Male"]["sliders"] == 1
+    (row,) = [line for line in tables(report).splitlines() if "not Male" in line]
+    assert row.split()[-1] == "14" and "100.0 [100.0, 100.0]" in row
+
+
+def test_groups_are_compared_by_sliders_that_both_were_tried_on(flat_faces):
+    labels = flat_faces.attributes.clone()
+    labels[:14, 1] = -1
+    faces = replace(flat_faces, attributes=labels)
+    extent = Extent(faces=40, samples=10, strengths=(2.0,))
+    report = evaluate.evaluate(FlatEditor(), faces, FlatJudge(), extent)
+    for name in ("Male", "not Male"):  # 16 and 14, and one more is needed
+        assert report["groups"][name]["sliders"] == 0
+        assert report["groups"][name]["effect"]["value"] is None
+    assert "–" in tables(report)
+
+
+def test_a_share_without_an_upper_limit_is_told():
+    found = {"value": 1.5, "low": 0.0, "high": None}
+    assert _number(found, 2) == "1.50 [0.00, –]"
 
 
 def test_vectors_are_compared_with_plain_differences_at_the_same_effect(flat_faces, monkeypatch):

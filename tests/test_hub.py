@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import resource
@@ -774,6 +775,15 @@ def test_a_cache_that_cannot_be_there(server, model, fails, tmp_path, monkeypatc
     assert "Not a directory" in fails("pull", REPO, "--out", tmp_path / "back")
 
 
+def test_what_the_system_refuses_is_said(model, capsys, monkeypatch):
+    def push(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(model))
+
+    monkeypatch.setattr(hub, "push", push)
+    assert hub.main(["push", str(model), REPO]) == 2
+    assert capsys.readouterr().err == f"[Errno {errno.EACCES}] Permission denied: '{model}'\n"
+
+
 def test_a_folder_that_cannot_be_written(server, model, fails, tmp_path):
     server.add(REPO, contents(model))
     (tmp_path / "file").touch()
@@ -810,6 +820,29 @@ def test_every_photograph_that_is_read_is_fetched_too(server):
     server.add("datasets/user/camera", {**photographs, "code.py": b"not wanted"})
     folder = hub.data_source("user/camera")
     assert {path.name for path in folder.iterdir()} == photographs.keys()
+
+
+def test_a_prepared_set_may_lie_in_a_folder(server):
+    server.add("datasets/user/deep", {"data/faces32.safetensors": b"1", "data/a.jpg": b"2"})
+    assert hub.data_source("user/deep").name == "faces32.safetensors"
+
+
+def test_a_zip_without_photographs_beside_it_is_a_set(server):
+    """And one with them is not; CelebA's belongs to its lists."""
+    extra = {"LICENSE.txt": b"not wanted", "classes.csv": b"nor this"}
+    server.add("datasets/user/zipped", {"data/photos.zip": b"1", **extra})
+    path = hub.data_source("user/zipped")
+    assert path.name == "photos.zip" and path.read_bytes() == b"1"
+    celeba = {"img_align_celeba.zip": b"1", "Anno/list_attr_celeba.txt": b"2"}
+    for name, files_ in {
+        "celeba": celeba,
+        "mixed": {"more.zip": b"1", "a.jpg": b"2"},
+        "zips": {"a.zip": b"1", "b.zip": b"2"},
+    }.items():
+        server.add(f"datasets/user/{name}", files_ | extra)
+        folder = hub.data_source(f"user/{name}")
+        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert found == files_.keys()
 
 
 def test_paths_are_not_looked_for_on_the_hub(server, tmp_path):

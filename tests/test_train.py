@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 import train
-from vaegan import Editor, attributes, checkpoint, files, hub
+from vaegan import Editor, attributes, card, checkpoint, files, hub
 from vaegan import judge as judge_module
 from vaegan.config import PRESETS, ConfigError, ModelConfig, at_resolution
 from vaegan.judge import Judge
+from vaegan.tables import FORMAT
 
 ROOT = hub.ROOT
 
@@ -70,6 +71,47 @@ def test_attributes_of_ones_own_are_trained_on_and_have_sliders(
     ]  # fmt: skip
 
 
+def test_more_attributes_than_a_model_can_have_are_refused_before_the_training(
+    command, elsewhere, drawn_faces, monkeypatch, capsys
+):
+    names = tuple(f"Spot {number}" for number in range(attributes.MOST + 1))
+    labels = drawn_faces.attributes.repeat(1, len(names))
+    many = dataclasses.replace(drawn_faces, attributes=labels, attribute_names=names)
+    monkeypatch.setattr(train.data, "load", lambda *_, **__: many)
+    assert train.main(command) == 2
+    error = capsys.readouterr().err
+    assert "labelled with 201 attributes" in error and error.count("\n") == 1
+    assert not (elsewhere / "run").exists()
+    assert train.main([*command, "--model", "gan"]) == 0  # which has no vectors
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_faces_that_are_all_alike_give_a_model_without_vectors(
+    label, command, elsewhere, drawn_faces, monkeypatch
+):
+    alike = dataclasses.replace(drawn_faces, attributes=label + 0 * drawn_faces.attributes)
+    monkeypatch.setattr(train.data, "load", lambda *_, **__: alike)
+    assert train.main(command) == 0
+    assert Editor.from_pretrained(elsewhere / "run" / "model").vectors is None
+
+
+def test_a_card_that_cannot_be_written_is_one_sentence(tiny_snapshot, tmp_path, capsys):
+    model = shutil.copytree(tiny_snapshot, tmp_path / "model")
+    (model / "README.md").mkdir()
+    assert card.main([str(model), "--data", "drawn faces"]) == 2
+    error = capsys.readouterr().err
+    assert "README.md" in error and error.count("\n") == 1
+
+
+def test_a_card_takes_no_evaluation_of_another_kind(tiny_snapshot, tmp_path, capsys):
+    evaluation = tmp_path / "other.json"
+    evaluation.write_text('{"model": "vaegan"}')
+    model = shutil.copytree(tiny_snapshot, tmp_path / "model")
+    assert card.main([str(model), "--data", "faces", "--evaluation", str(evaluation)]) == 2
+    assert "no evaluation" in capsys.readouterr().err
+    assert not (model / "README.md").exists()
+
+
 def test_bundling_is_explicit_and_gives_the_model_a_name(command, elsewhere):
     assert train.main([*command, "--bundle", "mine"]) == 0
     assert hub.bundled() == ["mine"]
@@ -88,7 +130,7 @@ def test_a_finished_run_again_keeps_vectors_and_evaluation(command, elsewhere):
     assert attributes.load(path).method == "selected"
     assert "## Measured" not in (folder / "README.md").read_text()
 
-    report = {"weights": plain.model, "split": "test",
+    report = {"format": FORMAT, "weights": plain.model, "split": "test",
               "distance": {"reference": 7, "extractor": "a network"}}  # fmt: skip
     files.write_json(evaluation, report)
     assert train.main(command) == 0
@@ -261,18 +303,20 @@ def test_the_paper_s_vae_learns_from_pixels():
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "sentence"),
     [
-        ["--model", "vae", "--set", "pixel_weight=0"],
-        ["--set", "pixel_weight=0"],
-        ["--preset", "larsen2016", "--set", "model=vae"],
+        (["--model", "vae", "--set", "pixel_weight=0"], "pixel_weight cannot be 0"),
+        (["--set", "pixel_weight=0"], "pixel_weight cannot be 0"),
+        (["--preset", "larsen2016", "--set", "model=vae"], "pixel_weight cannot be 0"),
+        (["--no-pixel-loss", "--no-feature-loss"], "feature_weight cannot both be 0"),
+        (["--preset", "larsen2016", "--no-feature-loss"], "feature_weight cannot both be 0"),
     ],
 )
-def test_nothing_is_trained_on_the_kl_alone(words, command, elsewhere, capsys):
+def test_nothing_is_trained_on_the_kl_alone(words, sentence, command, elsewhere, capsys):
     if "larsen2016" in words:
         command[command.index("eigenface_side=8")] = "eigenface_side=0"
     assert train.main([*command, *words]) == 2
-    assert "pixel_weight cannot be 0" in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
     assert not (elsewhere / "run").exists()
 
 
@@ -382,6 +426,9 @@ def test_an_ablation_is_a_flag(words, expected):
         ["--set", "clip_norm=-1"],
         ["--set", "kl_warmup=-5"],
         ["--set", "encoder_widths=a,b"],
+        pytest.param(["--set", "steps=" + 5000 * "9"], id="long"),
+        pytest.param(["--set", "feature_layers=" + 100_000 * "["], id="deep"),
+        pytest.param(["--set", f"feature_layers={900 * '['}{900 * ']'}"], id="nested"),
     ],
 )
 def test_a_setting_that_means_nothing_is_one_sentence(words, command, capsys):
@@ -437,6 +484,7 @@ def test_a_run_may_be_given_no_time_or_all():
         ({"--batch-size": "1"}, "at least 2"),
         ({"--batch-size": "4000"}, "there are 48"),
         ({"--accumulate": "4"}, "at least two faces"),
+        ({"--learning-rate": "2e9"}, "learning_rate is at most 1e+09"),
         ({"--init": "nowhere/at/all"}, "There is no model"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan import checkpoint, curves, distributed, files
+from vaegan import checkpoint, curves, distributed, eigenfaces, files
 from vaegan.config import MODELS, PRESETS, at_resolution
 from vaegan.models import build
 from vaegan.trainer import RUNAWAY, Trainer, TrainingError, begun, learning_rate_factor
@@ -132,6 +132,24 @@ def test_every_part_has_faces_to_compare(
             Trainer(tiny_model, training, drawn_faces, tmp_path, accumulate=parts)
 
 
+def test_a_part_has_prior_samples_and_edits_where_the_batch_has(
+    tiny_model, tiny_training, drawn_faces, tmp_path
+):
+    model = dataclasses.replace(tiny_model, attributes=("Smiling",))
+    small = {"prior_samples": 1 / 8, "edits": 1 / 8}
+    for name in small:
+        training = dataclasses.replace(tiny_training, **small | {name: 1 / 2})
+        with pytest.raises(TrainingError, match="too small to have prior samples or edits"):
+            Trainer(model, training, drawn_faces, tmp_path, accumulate=4)
+    for shares in (small, dict.fromkeys(small, 0.0), dict.fromkeys(small, 1 / 20)):
+        parts = 1 if shares is small else 4
+        training = dataclasses.replace(tiny_training, **shares)
+        Trainer(model, training, drawn_faces, tmp_path, accumulate=parts)
+    training = dataclasses.replace(tiny_training, **small)
+    vae = dataclasses.replace(tiny_model, model="vae")  # which draws none
+    Trainer(vae, training, drawn_faces, tmp_path, accumulate=4)
+
+
 @pytest.mark.parametrize("labelled", [0, 1, 2])
 def test_a_run_needs_no_more_labels_than_there_are(
     labelled, tiny_model, tiny_training, drawn_faces, tmp_path
@@ -179,6 +197,16 @@ def test_the_curves_of_a_run_are_drawn(tiny_model, tiny_training, drawn_faces, t
     assert [step for step, _ in found["pixel"]] == [50, 100]
     picture = (tmp_path / "curves.svg").read_text()
     assert "Pixel loss" in picture and "Scores of the discriminator" in picture
+
+
+def test_long_curves_have_no_more_points_than_can_be_seen(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    for count in (curves.POINTS, 2 * curves.POINTS - 1, 2 * curves.POINTS + 1):
+        lines = [json.dumps({"step": step, "pixel": 1.0}) for step in range(count)]
+        metrics.write_text("\n".join(lines))
+        points = curves.read(metrics)["pixel"]
+        assert curves.POINTS / 2 < len(points) <= curves.POINTS
+        assert points[-1] == (count - 1, 1.0)
 
 
 def test_another_seed_is_another_run(tiny_model, tiny_training, drawn_faces, tmp_path):
@@ -249,6 +277,31 @@ def test_divergence_stops_the_run_and_keeps_the_good_checkpoint(
     with pytest.raises(TrainingError, match=r"diverged at step .* is kept"):
         run.run()
     assert identical(weights(tmp_path), good)
+
+
+def test_weights_that_are_lost_under_healthy_losses_are_not_saved(
+    tiny_model, tiny_training, drawn_faces, tmp_path, monkeypatch
+):
+    """The losses of the step that loses them are of the weights before it."""
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path, steps=2)
+    run.train_step()
+    run.save()
+    good = weights(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(TrainingError, match="are not finite"):
+        patch.setattr("vaegan.trainer.learning_rate_factor", lambda *_: 1e42)
+        run.run()
+    assert run.step == 2 and identical(weights(tmp_path), good)
+
+
+@pytest.mark.parametrize("where", ["model", "average", "statistics"])
+def test_no_lost_weight_is_saved(where, tiny_model, tiny_training, drawn_faces, tmp_path):
+    run = trainer(tiny_model, tiny_training, drawn_faces, tmp_path)
+    networks = run.average.networks if where == "average" else run.model.networks
+    norm = networks["encoder"].convolutions[1]
+    (norm.running_var if where == "statistics" else norm.weight.data)[0] = math.inf
+    with pytest.raises(TrainingError, match=r"diverged at step 0 .* is kept"):
+        run.save()
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_loss_that_is_a_sum_over_many_features_may_be_large(drawn_faces, tmp_path):
@@ -345,6 +398,24 @@ def test_a_single_prior_sample_has_no_batch_to_be_normed_in(
         run = trainer(model, tiny_training, drawn_faces, tmp_path, prior_samples=samples)
         run.step = tiny_training.adversary_start
         assert all(value.isfinite() for value in run.train_step().values())
+
+
+def test_grids_keep_no_more_faces_than_they_show(tiny_model, tiny_training, drawn_faces, tmp_path):
+    split = torch.tensor([0] * 8 + [1] * 56, dtype=torch.uint8)
+    faces = dataclasses.replace(drawn_faces, split=split)
+    shown = trainer(tiny_model, tiny_training, faces, tmp_path).grid_set
+    assert len(shown) == 32 and shown.untyped_storage().nbytes() == shown.nbytes
+
+
+def test_training_begins_with_no_more_faces_than_it_says(
+    tiny_model, tiny_training, drawn_faces, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(eigenfaces, "initialise", lambda networks, x: seen.append(len(x)))
+    for most in (48, 47, 25, 24):  # of 48 training faces
+        monkeypatch.setattr("vaegan.trainer.FACES", most)
+        trainer(tiny_model, tiny_training, drawn_faces, tmp_path)
+    assert seen == [48, 24, 24, 24]
 
 
 def test_too_few_faces_are_said(tiny_model, tiny_training, drawn_faces, tmp_path):

@@ -28,9 +28,9 @@ from torch import Tensor
 from vaegan import checkpoint, data, directions, files
 from vaegan.checkpoint import Snapshot
 from vaegan.data import FaceSet
-from vaegan.errors import UserError
+from vaegan.errors import UserError, command_line
 from vaegan.networks import Encoder, encode_all
-from vaegan.sources import CELEBA_ATTRIBUTES
+from vaegan.sources import CELEBA_ATTRIBUTES, SPLITS
 
 FORMAT = 4
 LIMIT = 3.0  # sliders run from -LIMIT to LIMIT
@@ -191,14 +191,14 @@ def compute(
         method: one of `directions.METHODS`.
 
     Raises:
-        VectorError: no face is labelled.
+        VectorError: no face is labelled, or more attributes would have vectors than a page holds.
     """
+    kept = two_sided(faces)
     train = faces.subset("train").labelled()
     if not len(train):
         raise VectorError("None of the training faces has a label, so there is no vector.")
     mu, labels = encode_all(encoder, train.images), train.attributes
     vectors = directions.to_class_means(directions.METHODS[method](mu, labels), mu, labels)
-    kept = directions.both_sides(labels).nonzero().flatten().tolist()
     return AttributeVectors(
         names=tuple(train.attribute_names[index] for index in kept),
         above=vectors[kept],
@@ -209,6 +209,22 @@ def compute(
         dataset=faces.fingerprint,
         model=model,
     )
+
+
+def two_sided(faces: FaceSet) -> list[int]:
+    """The attributes that some training faces have and others have not, as column numbers.
+
+    Raises:
+        VectorError: more than MOST.
+    """
+    labels = faces.attributes[faces.split == SPLITS.index("train")]
+    columns = directions.both_sides(labels).nonzero().flatten().tolist()
+    if len(columns) > MOST:
+        raise VectorError(
+            f"These faces are labelled with {len(columns)} attributes, and a model has {MOST} at "
+            "most."
+        )
+    return columns
 
 
 def sides(labels: Tensor) -> list[tuple[int, int]]:
@@ -224,8 +240,8 @@ def save(vectors: AttributeVectors, path: Path) -> None:
     the .json beside it.
 
     Raises:
-        FileError: the path has another ending, or JSON cannot hold what was measured; whatever
-            vectors were there before stay.
+        FileError: the path has another ending, JSON cannot hold what was measured, or the disk
+            does not take it; whatever vectors were there before stay.
     """
     path = files.tensors_path(path)
     parts = torch.stack([vectors.above, vectors.below, vectors.readouts[:, :-1]], dim=1)
@@ -247,7 +263,7 @@ def save(vectors: AttributeVectors, path: Path) -> None:
         "attributes": rows,
     }
     with files.atomic(path) as aside:  # until the .json is written too
-        files.save_tensors(aside, tensors)
+        files.write_tensors(aside, tensors)
         files.write_json(path.with_suffix(".json"), described)
 
 
@@ -319,6 +335,7 @@ def _measured(value: Any) -> dict[str, Any] | None:
     return value
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.attributes",
@@ -338,19 +355,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--method", choices=directions.METHODS, default="difference of means", help="%(default)s"
     )
     flags = parser.parse_args(arguments)
-    try:
-        if not flags.model.is_dir():
-            raise VectorError(f"{flags.model} is not the folder of a model.")
-        out = files.tensors_path(flags.out or flags.model / "attributes.safetensors")
-        snapshot = checkpoint.load_snapshot(flags.model)
-        if snapshot.encoder is None:
-            raise VectorError("A GAN has no encoder, so photographs give it no vectors.")
-        faces = data.load(flags.data, resolution=snapshot.config.resolution)
-        vectors = compute(snapshot.encoder, faces, snapshot.sha256, flags.method)
-        save(vectors, out)
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    if not flags.model.is_dir():
+        raise VectorError(f"{flags.model} is not the folder of a model.")
+    out = files.tensors_path(flags.out or flags.model / "attributes.safetensors")
+    snapshot = checkpoint.load_snapshot(flags.model)
+    if snapshot.encoder is None:
+        raise VectorError("A GAN has no encoder, so photographs give it no vectors.")
+    faces = data.load(flags.data, resolution=snapshot.config.resolution)
+    vectors = compute(snapshot.encoder, faces, snapshot.sha256, flags.method)
+    save(vectors, out)
     print(f"{len(vectors.names)} attribute vectors are in {out}.")
     return 0
 

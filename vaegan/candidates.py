@@ -100,18 +100,12 @@ def _spread(rows: Tensor, places: list[int], count: int) -> Tensor:
     return spread
 
 
-def _correlation(labels: Tensor) -> Tensor:
-    """How closely labels (N, A) go together, (A, A) in [0, 1]; 0 for one that never changes."""
-    correlation = torch.corrcoef(labels.T.double()).abs().float().nan_to_num()
-    return correlation.reshape(labels.shape[1], -1)  # of one attribute, torch gives a number
-
-
 def _conditioned(plain: Tensor, mu: Tensor, labels: Tensor) -> Tensor:
     """Each difference of means less the attributes that its labels go with most.
 
     Those beyond `models.RELATED` are left in: they belong to it.
     """
-    correlation = _correlation(labels)
+    correlation = directions.correlation(labels).abs()
     rows = []
     for index, row in enumerate(plain):
         others = correlation[index].masked_fill(correlation[index] > RELATED, 0)
@@ -154,7 +148,7 @@ def _tuned(
     seen_x, seen_r = seen_x / deviations, seen_r / deviations
     faces = tuning.Faces(people.pixels, people.mu, r, seen_x, seen_r)
 
-    correlation = _correlation(labels)
+    correlation = directions.correlation(labels).abs()
     tint = tuning.tints(people.pixels, labels)
 
     offered = sliders(names)

@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 
-from vaegan import attributes, checkpoint, files, hub, images
-from vaegan.attributes import sliders
-from vaegan.checkpoint import Snapshot
+from vaegan import checkpoint, files, hub, images
 from vaegan.editor import Editor
-from vaegan.errors import UserError
-from vaegan.tables import tables
+from vaegan.errors import command_line
+from vaegan.files import FileError
+from vaegan.tables import FORMAT, tables
 
 FRONT = """---
 library_name: pytorch
@@ -70,7 +69,7 @@ def write(
         f"# A {config.model} of faces, {side}×{side} pixels\n",
         f"{networks.capitalize()} (fp16) and the distribution of the training latents; see "
         "`config.json`. Attribute vectors, where there are any, name the weights they belong to.\n",
-        *_pictures(folder, model),
+        *_pictures(folder),
         "## Training\n",
         f"- Data: {data}",
         f"- Latent: {config.latent_dim} numbers",
@@ -86,27 +85,22 @@ def write(
 
 
 @torch.no_grad()
-def _pictures(folder: Path, model: Snapshot) -> list[str]:
-    """Draws samples and, if the model has vectors, edits of them."""
-    editor = Editor(model, None, folder.name)
+def _pictures(folder: Path) -> list[str]:
+    """Draws samples and, if the model has sliders, edits of them."""
+    editor = Editor.from_pretrained(folder)
     z = editor.draw(SAMPLES, truncation=1.0, seed=0)
     _save(folder / SAMPLES_PICTURE, editor.decode(z), COLUMNS)
     lines = ["## Faces of nobody\n", f"![Samples]({SAMPLES_PICTURE})\n"]
-    _, path = hub.locate(folder)
-    if not path.is_file():
+    labels = {attribute.name: attribute.label for attribute in editor.attributes}
+    if not labels:
         return lines
-    vectors = attributes.load(path, model)
-    edits = {name: strength for name, strength in EDITS.items() if name in vectors.names}
-    edits = edits or dict.fromkeys(vectors.names[: len(EDITS)], 2)
+    edits = {name: strength for name, strength in EDITS.items() if name in labels}
+    edits = edits or dict.fromkeys(list(labels)[: len(EDITS)], 2)
     z = z[:EDITED]
-    edited = [z, *(z + vectors.direction(z, {n: float(s)}) for n, s in edits.items())]
+    edited = [z, *(z + editor.direction(z, {n: float(s)}) for n, s in edits.items())]
     drawn = editor.decode(torch.stack(edited, dim=1).flatten(0, 1))
     _save(folder / EDITS_PICTURE, drawn, len(edited))
-    known = sliders(edits)
-    named = ", ".join(
-        f"{known[name].label if name in known else name} at {strength:+d}"
-        for name, strength in edits.items()
-    )
+    named = ", ".join(f"{labels[name]} at {strength:+d}" for name, strength in edits.items())
     return [
         *lines,
         f"The first of them, as drawn and with {named}:\n",
@@ -142,16 +136,20 @@ def _said(training: dict[str, Any], name: str) -> str:
 def _measured(evaluation: dict[str, Any] | None) -> list[str]:
     if evaluation is None:
         return []
+    if evaluation.get("format") != FORMAT:
+        raise FileError("That is no evaluation as this version of vaegan.evaluate writes them.")
     return [
         "## Measured\n",
         f"On {evaluation['split']} people, by `python -m vaegan.evaluate`; 95 % intervals in "
         "brackets. Effect: share of faces that lack the attribute and get it; leaks: share of "
         "other attributes that change; both in %, by a classifier that knows nothing of the "
-        "model.\n",
+        "model. Vectors that `vaegan.select` chose were chosen, and made so long, by the same "
+        "classifier's verdicts on validation people.\n",
         f"```\n{tables(evaluation)}\n```\n",
     ]
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.card", description="Writes a model's card, its README.md."
@@ -163,12 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--command", default="", help="the command that trains it again")
     add("--evaluation", type=Path, help="the JSON file that vaegan.evaluate wrote")
     flags = parser.parse_args(arguments)
-    try:
-        evaluation = files.read_json(flags.evaluation) if flags.evaluation else None
-        write(flags.model, flags.data, flags.licence, flags.command, evaluation)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    evaluation = files.read_json(flags.evaluation) if flags.evaluation else None
+    write(flags.model, flags.data, flags.licence, flags.command, evaluation)
     return 0
 
 

@@ -49,6 +49,14 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self, model: Model, step: int) -> None:
+        """Moves the average towards the model's weights; what is no float is taken as it is.
+
+        Args:
+            step: the number of the step that the model has just taken, from 1.
+
+        Raises:
+            KeyError: the model has other weights.
+        """
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         for name, average in self.networks.items():
             current = model.networks[name].state_dict()
@@ -63,9 +71,11 @@ class ExponentialMovingAverage:
                 averages[key].copy_(current[key])
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """The averaged weights: network's name → weight's name → tensor, not copied."""
         return {name: network.state_dict() for name, network in self.networks.items()}
 
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Copies what `state_dict` gave, of a model of the same shapes."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
 

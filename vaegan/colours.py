@@ -18,7 +18,7 @@ MADE_UP = 1.5  # how many times what is left of a change is strengthened at most
 REACH = 0.25  # crop sides: how far what has a colour still changes with it, a deviation …
 SHADE = 0.15  # … as this is of the colour, in [-1, 1] units
 FARTHER = 0.4  # share of that in a change of colours alone
-EVERY = 4  # pixels from one to the next that are asked how they change
+ASKED = 16  # places a side that are asked how they change
 
 
 def toned(reconstruction: Tensor, edited: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Guide:
         That is a mean, weighted by how near they are and how alike (Tomasi and Manduchi 1998,
         "Bilateral filtering", with the photograph in the place of the picture itself).
         """
-        asked = _every(blur(change, AROUND)).flatten(2)  # (N, 3, P)
+        asked = _asked(blur(change, AROUND)).flatten(2)  # (N, 3, P)
         alike = (asked @ self._far).view_as(change)
         return _strengthened(torch.lerp(self.near(change), alike, FARTHER), change)
 
@@ -90,13 +90,14 @@ class Guide:
         ticks = torch.arange(self.x.shape[-1]) / self.x.shape[-1]
         places = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij")) / REACH
         known = torch.cat([self.x / SHADE, places.expand(len(self.x), -1, -1, -1)], dim=1)
-        asked, all_of_them = (part.flatten(2).mT for part in (_every(known), known))
+        asked, all_of_them = (part.flatten(2).mT for part in (_asked(known), known))
         return torch.softmax(-torch.cdist(asked, all_of_them).square() / 2, dim=1)
 
 
-def _every(x: Tensor) -> Tensor:
-    """Pixels on a grid, EVERY from one to the next."""
-    return x[..., EVERY // 2 :: EVERY, EVERY // 2 :: EVERY]
+def _asked(x: Tensor) -> Tensor:
+    """Pixels of (N, C, R, R) on a grid of about ASKED a side."""
+    apart = max(1, x.shape[-1] // ASKED)
+    return x[..., apart // 2 :: apart, apart // 2 :: apart]
 
 
 def _strengthened(filtered: Tensor, change: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ RESOLUTIONS = (32, 64, 128)  # 32 is there for quick tries and tests
 WIDEST = 16_384  # numbers in a latent, units or channels in a layer
 LARGEST_KERNEL = 31  # pixels a side
 LARGEST_LAYER = 1 << 22  # numbers that a layer gives for one picture: 16 MB
-LARGEST_NUMBER = 1e9  # of those that need not be whole
+LARGEST_NUMBER = 1e9  # of all others, but for a seed
 SHOWN = 60  # characters of a value that is wrong
 
 
@@ -50,14 +50,14 @@ class _Config:
             raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)[:SHOWN]}.")
         if missing := sorted(set(fields) - set(values)):
             raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}.")
-        return cls(**{key: _typed(cls(), key, value) for key, value in values.items()})
+        return cls(**{key: _typed(cls, fields[key], value) for key, value in values.items()})
 
 
-def _typed(template: _Config, key: str, value: Any) -> Any:
-    """`value` in the type of the default of `key`; JSON knows no tuples and writes 1.0 as 1."""
-    default = getattr(template, key)
+def _typed(config: type[_Config], field: dataclasses.Field, value: Any) -> Any:
+    """`value` in the type of the field's default; JSON knows no tuples and writes 1.0 as 1."""
+    default = field.default
     if isinstance(default, tuple) and isinstance(value, list):
-        kind = get_args(get_type_hints(type(template))[key])[0]  # of tuple[kind, ...]
+        kind = get_args(get_type_hints(config)[field.name])[0]  # of tuple[kind, ...]
         if all(type(item) is kind for item in value):
             return tuple(value)
     elif isinstance(default, float) and type(value) in (int, float):
@@ -65,7 +65,7 @@ def _typed(template: _Config, key: str, value: Any) -> Any:
             return float(value)
     elif type(value) is type(default):
         return value
-    raise ConfigError(f"{type(template).__name__}.{key} cannot be {repr(value)[:SHOWN]}.")
+    raise ConfigError(f"{config.__name__}.{field.name} cannot be {repr(value)[:SHOWN]}.")
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,8 @@ class TrainConfig(_Config):
         for name, value in self.to_dict().items():
             if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise ConfigError(f"{name} is finite and not below 0, as {value} is not.")
+            if isinstance(value, int | float) and name != "seed" and value > LARGEST_NUMBER:
+                raise ConfigError(f"{name} is at most {LARGEST_NUMBER:g}.")
 
 
 LARGE_MODEL = ModelConfig(
@@ -306,7 +308,7 @@ def with_settings(
         listed = isinstance(values[name], list)
         try:
             value = json.loads(f"[{text}]" if listed else text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # also of numbers that are too long
             value = text
         configs[places[0]] = type(configs[places[0]]).from_dict(values | {name: value})
     return configs[0], configs[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from vaegan import charts
@@ -17,7 +18,7 @@ TITLES = {
     "likeness": "Loss of likeness in attributes",
     "edit": "Loss of edits",
 }
-POINTS = 200  # a line of more is a scribble
+POINTS = 200  # of a line, at most: more are a scribble
 
 
 def read(metrics: Path) -> dict[str, list[tuple[float, float]]]:
@@ -25,7 +26,7 @@ def read(metrics: Path) -> dict[str, list[tuple[float, float]]]:
     if not metrics.is_file():
         return {}
     lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
-    together = max(1, len(lines) // POINTS)
+    together = max(1, math.ceil(len(lines) / POINTS))
     found: dict[str, list[tuple[float, float]]] = {}
     for start in range(0, len(lines), together):
         few = lines[start : start + together]

@@ -32,7 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vaegan import align, files, images
-from vaegan.errors import UserError
+from vaegan.errors import command_line
 from vaegan.parallel import cores
 from vaegan.sources import (
     CELEBA_ATTRIBUTES,
@@ -413,6 +413,7 @@ def summary(reports: list[Report]) -> str:
     )
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vaegan.data", description="Face sets.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -423,17 +424,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--quality", type=int, default=95, help="of the JPEGs (%(default)s)")
     command.add_argument("--workers", type=int, help="processes (one for each core)")
     options = parser.parse_args(arguments)
-    try:
-        reports = prepare(
-            options.sources,
-            options.out,
-            options.resolution,
-            quality=options.quality,
-            workers=options.workers,
-        )
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    reports = prepare(
+        options.sources,
+        options.out,
+        options.resolution,
+        quality=options.quality,
+        workers=options.workers,
+    )
     print(summary(reports))
     return 0
 

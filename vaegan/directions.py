@@ -38,7 +38,7 @@ def balanced_difference(mu: Tensor, labels: Tensor, ridge: float = 0.02) -> Tens
     Args:
         ridge: how far from matching the means may stay; weights explode without it.
     """
-    y = labels.double()
+    y = _filled(labels).double()
     rows = []
     for column in range(labels.shape[1]):
         others = _standardised(torch.cat([y[:, :column], y[:, column + 1 :]], dim=1))
@@ -69,10 +69,11 @@ def least_squares(mu: Tensor, labels: Tensor, ridge: float = RIDGE) -> Tensor:
     """Slopes of the latents on all labels at once: what each adds while the others stand still.
 
     Args:
-        labels: or scores of any kind, (N, A).
+        labels: or scores of any kind, (N, A). What is not known of a face counts as the mean of
+            what is known of others, and so for neither side.
         ridge: 0 holds the others fast; the larger, the nearer to the difference of means.
     """
-    y = labels.to(mu)
+    y = _filled(labels.to(mu))
     deviations = y.std(dim=0, correction=0)
     y = _standardised(y)
     matrix = y.T @ y / len(y) + ridge * torch.eye(y.shape[1]).to(mu)
@@ -244,6 +245,27 @@ def logistic_regression(
 
     optimizer.step(closure)
     return weight.detach(), bias.detach()
+
+
+def correlation(labels: Tensor) -> Tensor:
+    """How attributes go together in life: (A, A) in [-1, 1], of faces of which both are known.
+
+    0 where there is no such face, or all of them are alike; and so for an attribute with itself.
+    """
+    y, known = labels.double(), (labels != 0).double()
+    both = known.T @ known
+    sums = y.T @ known / both  # [i, j]: the mean of i where j is known, too
+    squares = y.square().T @ known / both
+    deviations = (squares - sums.square()).clamp_min(0).sqrt()
+    covariance = y.T @ y / both - sums * sums.T
+    return (covariance / (deviations * deviations.T)).nan_to_num(0, 0, 0).float()
+
+
+def _filled(labels: Tensor) -> Tensor:
+    """Labels (N, A), an unknown one at the mean of those that are known of its attribute."""
+    unknown = labels == 0
+    means = labels.sum(dim=0) / (~unknown).sum(dim=0).clamp_min(1)
+    return torch.where(unknown, means, labels)
 
 
 def _standardised(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Without `torchrun` every function here is that of a world of one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -117,7 +117,7 @@ class Draws:
         """(n, width) from U[0, 1)."""
         return self._rows(torch.rand, n, width)
 
-    def _rows(self, draw, n: int, width: int) -> Tensor:
+    def _rows(self, draw: Callable[..., Tensor], n: int, width: int) -> Tensor:
         device = self.generator.device
         everyone = draw(n * self.shares, width, generator=self.generator, device=device)
         return everyone[self.share * n : (self.share + 1) * n]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vaegan import files, images
 from vaegan.editor import Editor
-from vaegan.errors import UserError
+from vaegan.errors import command_line
 from vaegan.settings import Settings
 
 
@@ -92,31 +92,28 @@ def wanted(flags: argparse.Namespace) -> Settings:
     )
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
-    try:
-        editor = Editor.from_pretrained(flags.model, revision=flags.revision)
-        if flags.list:
-            for name in editor.vectors.names if editor.vectors else ():
-                print(name)
-            return 0
-        face = editor.open(flags.photo, flags.face - 1)
-        settings = wanted(flags)
-        if flags.refine:
-            *_, face = editor.refine(face)
-        result = editor.edit(
-            face,
-            settings.sliders,
-            settings.detail,
-            flags.whole,
-            settings.hold,
-            settings.softness,
-        )
-        with files.atomic(flags.out) as temporary:
-            images.save(result, temporary)
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    editor = Editor.from_pretrained(flags.model, revision=flags.revision)
+    if flags.list:
+        for name in editor.vectors.names if editor.vectors else ():
+            print(name)
+        return 0
+    face = editor.open(flags.photo, flags.face - 1)
+    settings = wanted(flags)
+    if flags.refine:
+        *_, face = editor.refine(face)
+    result = editor.edit(
+        face,
+        settings.sliders,
+        settings.detail,
+        flags.whole,
+        settings.hold,
+        settings.softness,
+    )
+    with files.atomic(flags.out) as temporary:
+        images.save(result, temporary)
     if face.warning:
         print(face.warning, file=sys.stderr)
     return 0

@@ -77,6 +77,11 @@ class Edits:
             },
         }
 
+    def count(self, column: int, faces: Tensor) -> int:
+        """How many of `faces`, (N,) bool, a slider was tried on."""
+        sums = next(iter(self.parts.values()))
+        return int((sums[faces, column, 0, 1] != 0).sum())
+
     def by_strength(
         self, columns: list[int], judged: bool = True, faces: Tensor | slice = slice(None)
     ) -> dict[str, Any]:

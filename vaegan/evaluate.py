@@ -5,9 +5,9 @@
 Reconstruction (PSNR, SSIM, attributes kept), samples (Fréchet and kernel distance to the training
 photographs), edits (effect, leakage, identity), faces built from labels alone, and all of it by
 groups of people. An independent judge says which attributes a face has (see `vaegan.judge`).
-Every number comes with its count and a 95 % interval from resampled people (a distance's: resampled
-pictures), 1000 times, seeded; an interval tells the luck of the draw of test people, and nothing of
-another training run.
+Measured means come with their count and a 95 % interval from resampled people (a distance's:
+resampled pictures), 1000 times, seeded; an interval tells the luck of the draw of test people, and
+nothing of another training run.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from vaegan.data import FaceSet
 from vaegan.directions import least_squares
 from vaegan.editor import Editor
 from vaegan.effects import MODES, Edits, against_plain
-from vaegan.errors import UserError
+from vaegan.errors import command_line
 from vaegan.identity import identity
 from vaegan.judge import EXTRACTOR, Judge, JudgeError
 from vaegan.leakage import Known, know, see
 from vaegan.metrics import agreement, estimate, frechet, kernel, mean, psnr, ssim
 from vaegan.networks import encode_all
 from vaegan.parallel import mapped
-from vaegan.tables import tables
+from vaegan.tables import FORMAT, tables
 
-FORMAT = 1
 KERNEL_REFERENCE = 5000  # training photographs; the kernel distance needs no more
 GROUPS = ("Male", "Young", "Pale_Skin")
+EDITED = 15  # faces of a group from which on a slider's edits of it count
 
 
 @dataclass(frozen=True)
@@ -142,14 +142,17 @@ def _distances(
     """Of each kind of picture's features, and of samples', to the training photographs'.
 
     Real faces of other people are as near as anything of that count can get. Samples come
-    from the prior alone, and with echoes, as the page draws them.
+    from the prior alone, and with echoes, as the page draws them; the latter also as many as there
+    are photographs, since a Fréchet distance is the larger the fewer pictures there are.
     """
     kinds = dict(features)
-    for kind, echoes in (("samples", False), ("with echoes", True)):
-        if echoes and editor.encoder is None:
-            continue  # a GAN cannot hear its own
+    ways = {"samples": False, "with echoes": True}
+    if editor.encoder is None:
+        del ways["with echoes"]  # a GAN cannot hear its own
+    for kind, echoes in ways.items():
         drawn = editor.draw(extent.samples, truncation=1.0, seed=extent.seed, echoes=echoes)
         kinds[kind] = mapped(lambda z: judge.see(editor.decode(z))[1], drawn, label=kind)
+    kinds["as many samples"] = kinds[kind][: len(features["photographs"])]
     reference = judge.reference.float()
     generator = torch.Generator().manual_seed(extent.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]
@@ -198,21 +201,30 @@ def _similarity(
 def _groups(
     known: Known, labels: Tensor, names: tuple[str, ...], judge: Judge, edits: Edits
 ) -> dict[str, Any]:
-    """The same numbers for each side of GROUPS, so that unfairness shows; edits are at +2."""
+    """The same numbers for each side of GROUPS, so that unfairness shows; edits are at +2.
+
+    Both sides' edits are means over the same sliders: those for which there are at least EDITED
+    faces on either.
+    """
     columns = [judge.names.index(name) for name in judge.judged]
     before, after = (seen[:, columns] > 0 for seen in (known.seen_x, known.seen_r))
     report: dict[str, Any] = {}
     for name in [name for name in GROUPS if name in names]:
-        for side in (1, -1):
-            rows = labels[:, names.index(name)] == side
+        sides = {side: labels[:, names.index(name)] == side for side in (1, -1)}
+        shared = [
+            slider
+            for slider in edits.judged
+            if min(edits.count(slider, rows) for rows in sides.values()) >= EDITED
+        ]
+        for side, rows in sides.items():
             few = known.rows(rows)
             if not len(few.people):
                 continue
-            edited = edits.by_strength(edits.judged, faces=rows)
-            at_two = edited.get("2", {})
+            at_two = edits.by_strength(shared, faces=rows).get("2", {})
             report[name if side == 1 else f"not {name}"] = {
                 **_fidelity(few.x, few.r, few.people),
                 "kept": estimate(agreement(before[rows], after[rows]), few.people),
+                "sliders": len(shared),
                 **{number: at_two[number] for number in ("effect", "leakage") if number in at_two},
             }
     return report
@@ -242,6 +254,7 @@ def prepare_judge(path: Path | None, faces: FaceSet) -> Judge:
     return judge
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.evaluate", description="Measures a model on people it never saw."
@@ -259,16 +272,12 @@ def main(arguments: list[str] | None = None) -> int:
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     extent = Extent(flags.faces, flags.samples, identity=flags.identity, seed=flags.seed)
-    try:
-        editor = Editor.from_pretrained(flags.model)
-        everything = data.load(hub.data_source(flags.data), resolution=editor.config.resolution)
-        judge = prepare_judge(flags.judge, everything)
-        report = described(editor, everything, judge, flags.split, extent, flags.limit)
-        if flags.json is not None:
-            write(report, flags.json)
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    editor = Editor.from_pretrained(flags.model)
+    everything = data.load(hub.data_source(flags.data), resolution=editor.config.resolution)
+    judge = prepare_judge(flags.judge, everything)
+    report = described(editor, everything, judge, flags.split, extent, flags.limit)
+    if flags.json is not None:
+        write(report, flags.json)
     print(tables(report))
     return 0
 

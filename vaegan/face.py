@@ -1,4 +1,4 @@
-"""A face, taken out of a photograph and encoded: what belongs to a person, and to no model."""
+"""A face, taken out of a photograph and encoded by a model, or drawn by one."""
 
 from __future__ import annotations
 

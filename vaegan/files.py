@@ -39,6 +39,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
     The name keeps its extension, since some writers choose the format by it. If the block raises,
     what it wrote is removed and `path` stays as it was.
+
+    Raises:
+        FileError: `write_tensors` met a disk that does not take them; it names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +54,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except SafetensorError as error:  # which is no OSError
+        raise FileError(f"{path} cannot be written; is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -141,12 +146,16 @@ def save_tensors(
     Raises:
         FileError: the disk does not take it.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:  # which is no OSError
-            raise FileError(f"{path} cannot be written; is the disk full?") from error
+        write_tensors(temporary, tensors, metadata)
+
+
+def write_tensors(
+    temporary: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """`save_tensors` into the path that `atomic` yields, which says what is to happen besides."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, temporary, metadata)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

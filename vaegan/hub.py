@@ -34,8 +34,8 @@ from huggingface_hub.utils import disable_progress_bars, logging
 
 from vaegan import attributes, checkpoint, files
 from vaegan.checkpoint import CONFIG, DISCRIMINATOR, WEIGHTS
-from vaegan.errors import UserError
-from vaegan.sources import EXTENSIONS
+from vaegan.errors import UserError, command_line
+from vaegan.sources import EXTENSIONS, LISTS, TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, VECTORS = ROOT / "pretrained", ROOT / "attributes"
@@ -45,7 +45,8 @@ PICTURES = ("card/samples.png", "card/edits.png", "card/curves.svg")  # that the
 FILES = (CONFIG, WEIGHTS, "README.md", *PAIR, *PICTURES)
 LOG_IN = "The Hub wants a valid token: `hf auth login` saves one, or HF_TOKEN holds one."
 LIMIT = 1_000_000_000  # bytes of a model's files together; the bundled one's are a twentieth
-DATA = ["*.safetensors", "*.zip", "*.csv", "*.txt"]  # of a data set: lists and prepared sets …
+DATA = ["*.safetensors", "*.zip", f"*{TABLE}"]  # of a data set: sets, zips and tables …
+DATA += [f"*{name}.{kind}" for name in LISTS for kind in ("txt", "csv")]  # … CelebA's lists …
 # … and photographs, in small and capital letters
 DATA += [f"*{kind}" for each in EXTENSIONS for kind in (each, each.upper())]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -234,8 +235,8 @@ def _check_replaceable(folder: Path, snapshot: Path, repo: str) -> None:
 def data_source(name: str, revision: str | None = None) -> Path:
     """What `--data` means: a path as it is, or the local copy of a Hub data set `user/repo`.
 
-    Of a repository with one safetensors file that is taken, as a prepared set; of any other, the
-    folder with its photographs.
+    Of a repository with one safetensors file that is taken, as a prepared set; of one with a zip
+    and neither photographs nor tables, the zip; of any other, the folder with its photographs.
 
     Raises:
         ModelNotFound: there is neither such a path nor such a repository.
@@ -249,8 +250,11 @@ def data_source(name: str, revision: str | None = None) -> Path:
         folder = Path(
             snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=DATA)
         )
-    prepared = list(folder.glob("*.safetensors"))
-    return prepared[0] if len(prepared) == 1 else folder
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    prepared = [path for path in found if path.suffix == ".safetensors"]
+    if len(prepared) == 1:
+        return prepared[0]
+    return found[0] if [path.suffix for path in found] == [".zip"] else folder
 
 
 def _cached(ask: dict[str, Any]) -> Path | None:
@@ -458,6 +462,7 @@ def _refusal(error: HfHubHTTPError, repo: str, revision: str | None) -> str:
     return f"The Hub answered {status} about {repo}: {said.rstrip('.')}."
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.hub",
@@ -496,9 +501,6 @@ def main(arguments: list[str] | None = None) -> int:
             revision=flags.revision,
             with_training_state=flags.with_training_state,
         )
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("Stopped; run it again.", file=sys.stderr)
         return 130

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vaegan import data, files, images
 from vaegan.data import FaceSet
-from vaegan.directions import both_sides, logistic_regression
+from vaegan.directions import both_sides, correlation, logistic_regression
 from vaegan.errors import UserError
 from vaegan.parallel import mapped
 
@@ -116,7 +116,7 @@ class Judge:
             weight=weight,
             bias=bias,
             balanced_accuracy=balanced_accuracy(verdicts, labels["test"]),
-            correlation=torch.corrcoef(labels["train"].T.double()).reshape(len(kept), -1).float(),
+            correlation=correlation(labels["train"]),
             reference=_features(faces.subset("train").images, "training photographs").half(),
             dataset=faces.fingerprint,
         )

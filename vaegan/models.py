@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vaegan import distributed, losses
 from vaegan.augment import DRAWS, diff_augment
 from vaegan.config import ModelConfig, TrainConfig
-from vaegan.directions import least_squares
+from vaegan.directions import correlation, least_squares
 from vaegan.distributed import Draws
 from vaegan.networks import Decoder, Discriminator, Encoder, Verdict
 from vaegan.prior import blended
@@ -144,8 +144,7 @@ class VAEGAN(Model):
             mu: (N, latent_dim) of labelled training faces. labels: (N, A): 1, -1, 0 for unknown.
         """
         self.shares.copy_((labels > 0).sum(dim=0) / (labels != 0).sum(dim=0).clamp_min(1))
-        correlation = torch.corrcoef(labels.T.to(mu)).reshape_as(self.related)
-        self.related |= correlation.abs() > RELATED
+        self.related |= correlation(labels).to(mu).abs() > RELATED
         if not self.decoder.directions.any():  # else it was edited before
             self.decoder.directions.copy_(least_squares(mu, labels, RIDGE))
 

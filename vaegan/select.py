@@ -7,7 +7,8 @@ on validation people, where the judge counts what else they change (`vaegan.leak
 leaks little, stays near the faces and draws little anew, and is written with what it did at +2. It
 is so long that +2 has the same effect everywhere, but leads the mean face that lacks the attribute
 no farther than FARTHEST. Below 0 it goes the same way back, or along a direction that was tuned to
-take the attribute away, whichever wins there. Test people take no part.
+take the attribute away, whichever wins there. Test people take no part, but that their photographs
+say which of the judge's verdicts count (`Judge.judged`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from vaegan.blend import drawn_anew
 from vaegan.candidates import PLAIN, STRENGTH, TUNED, Labelled, Options
 from vaegan.data import FaceSet
 from vaegan.editor import Editor
-from vaegan.errors import UserError
+from vaegan.errors import command_line
 from vaegan.evaluate import positive, prepare_judge
 from vaegan.judge import Judge
 from vaegan.leakage import Known
@@ -108,7 +109,7 @@ def select(
     train, validation = (faces.subset(part).labelled() for part in ("train", "validation"))
     if not (len(train) and len(validation)):
         raise VectorError("Vectors need labelled faces in both training and validation part.")
-    columns = directions.both_sides(train.attributes).nonzero().flatten().tolist()
+    columns = attributes.two_sided(faces)
     if not columns:
         raise VectorError("No attribute has training faces on both sides.")
     names = tuple(train.attribute_names[index] for index in columns)
@@ -372,6 +373,7 @@ def averages(table: dict[str, Any], judged: tuple[str, ...]) -> dict[str, dict[s
     return found
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.select",
@@ -387,35 +389,31 @@ def main(arguments: list[str] | None = None) -> int:
     add("--steps", type=int, default=500, help="of tuning through the decoder; 0: none")
     add("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
-    try:
-        folder, own = hub.locate(flags.model)
-        if not (flags.out or Path(flags.model).is_dir() or flags.model in hub.bundled()):
-            raise VectorError("For a model of the Hub, --out says where its vectors go.")
-        out = files.tensors_path(flags.out or own)
-        snapshot = checkpoint.load_snapshot(folder)
-        faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
-        judge = prepare_judge(flags.judge, faces)
-        options = Options(flags.faces, flags.steps, seed=flags.seed)
-        editor = Editor(snapshot, None, flags.model)
-        vectors, table = select(editor, snapshot.sha256, faces, judge, options)
-        attributes.save(vectors, out)
-        summary = averages(table, judge.judged)
-        if flags.table is not None:
-            files.write_json(
-                flags.table,
-                {
-                    "model": snapshot.sha256,
-                    "data": faces.fingerprint,
-                    "goal": leakage.GOAL,
-                    "faces": flags.faces,
-                    "chosen": dict(zip(vectors.names, vectors.methods, strict=True)),
-                    "average": summary,
-                    "attributes": table,
-                },
-            )
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    folder, own = hub.locate(flags.model)
+    if not (flags.out or Path(flags.model).is_dir() or flags.model in hub.bundled()):
+        raise VectorError("For a model of the Hub, --out says where its vectors go.")
+    out = files.tensors_path(flags.out or own)
+    snapshot = checkpoint.load_snapshot(folder)
+    faces = data.load(hub.data_source(flags.data), resolution=snapshot.config.resolution)
+    judge = prepare_judge(flags.judge, faces)
+    options = Options(flags.faces, flags.steps, seed=flags.seed)
+    editor = Editor(snapshot, None, flags.model)
+    vectors, table = select(editor, snapshot.sha256, faces, judge, options)
+    attributes.save(vectors, out)
+    summary = averages(table, judge.judged)
+    if flags.table is not None:
+        files.write_json(
+            flags.table,
+            {
+                "model": snapshot.sha256,
+                "data": faces.fingerprint,
+                "goal": leakage.GOAL,
+                "faces": flags.faces,
+                "chosen": dict(zip(vectors.names, vectors.methods, strict=True)),
+                "average": summary,
+                "attributes": table,
+            },
+        )
     print(f"Leakage and distance at {leakage.GOAL:.0%} effect, validation people, by method:")
     for method, row in sorted(summary.items(), key=lambda item: item[1]["leakage"]):
         reached = f"{row['reached']} of {row['attributes']} attributes"

@@ -27,8 +27,8 @@ class SettingsError(UserError):
 class Settings:
     """An edit, to be applied to a face.
 
-    sliders: {attribute: slider value}; those at 0 need not be named. An attribute is CelebA's key,
-        or a `custom.OwnAttribute`, which JSON cannot hold
+    sliders: {attribute: slider value}; those at 0 need not be named. An attribute is a key of the
+        model's vectors, or a `custom.OwnAttribute`, which JSON cannot hold
     hold: attributes that are kept as they are while others change
     detail: how much of the photograph's texture stays, 0 to 1 (see `vaegan.blend`)
     softness: of the edge with which the face is pasted, 0 to 1

@@ -12,7 +12,8 @@ A source has one of three layouts, recognised by what it holds:
 Where CelebA's lists are not, `metadata.csv` may give, by `file_name`, attributes (1, -1, 0 for
 unknown; or true, false), `identity` and `split`. There may be several: each names photographs as
 seen from its own folder. Folders at the top called `train`, `validation` and `test` give the split
-of what no table gives one. Names are the same however Unicode composes their accents.
+of what lies in them and no table gives one. Names are the same however Unicode composes their
+accents.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import csv
 import hashlib
 import io
 import os
+import posixpath
 import re
 import unicodedata
 import zipfile
@@ -80,6 +82,8 @@ CELEBA_ATTRIBUTES = (
     "Wearing_Necktie",
     "Young",
 )
+LISTS = ("identity_CelebA", "list_eval_partition", "list_attr_celeba")  # CelebA's: .txt or .csv
+TABLE = "metadata.csv"
 MAX_FILE = 100_000_000  # bytes of one photograph, before and after a zip's compression
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -152,21 +156,22 @@ def _read_celeba(path: Path, names: list[str]) -> Source:
         container = path / next(name for name in names if name.endswith("img_align_celeba.zip"))
         found = [name for name in _names(container) if _is_image(name)]
     people = {name: PurePosixPath(_composed(name)).stem for name in found}
-    if _LISTS.isdisjoint(PurePosixPath(name).stem for name in names):
+    if set(LISTS).isdisjoint(PurePosixPath(name).stem for name in names):
         return _described(path, _tables(names), container, people, "celeba")
     identities, partition = _celeba_identities(path, names), _celeba_partition(path, names)
     attribute_names, attributes = _celeba_attributes(path, names)
+    keys = {name: PurePosixPath(_composed(name)).name for name in people}
+    for stem, rows in zip(LISTS, (identities, partition, attributes), strict=True):
+        if people and rows and rows.keys().isdisjoint(keys.values()):
+            raise DataError(f"{path}: {stem} names no photograph there.")
     unknown = np.zeros(len(attribute_names), np.int8)
     photos = []
     for name, person in people.items():
-        key = PurePosixPath(_composed(name)).name
+        key = keys[name]
         identity = identities.get(key) or person
         split = partition[key] if key in partition else _hashed_split(identity)
         photos.append(Photo(container, name, identity, split, attributes.get(key, unknown)))
     return Source(path.absolute().name, "celeba", attribute_names, photos)
-
-
-_LISTS = {"identity_CelebA", "list_eval_partition", "list_attr_celeba"}
 
 
 def _celeba_identities(path: Path, names: list[str]) -> dict[str, str]:
@@ -267,7 +272,7 @@ def _described(
 
 
 def _tables(names: list[str]) -> list[str]:
-    return [name for name in names if PurePosixPath(name).name == "metadata.csv"]
+    return [name for name in names if PurePosixPath(name).name == TABLE]
 
 
 @dataclass(frozen=True)
@@ -343,14 +348,18 @@ def _is_image(name: str) -> bool:
 def _common_folder(names: list[str]) -> PurePosixPath:
     """The folder that holds all of them, such as the one at the top of a zip."""
     parents = [str(PurePosixPath(name).parent) for name in names]
-    return PurePosixPath(os.path.commonpath(parents) if parents else ".")
+    return PurePosixPath(posixpath.commonpath(parents) if parents else ".")
 
 
 def _folder_splits(names: list[str]) -> dict[str, int]:
-    """What folders at the top say, if they are parts of a set and nothing else; else {}."""
+    """What folders at the top say, if they are a set's training part and others; else {}.
+
+    Of pictures that lie beside them they say nothing.
+    """
     root = _common_folder(names)
-    tops = {name: PurePosixPath(name).relative_to(root).parts[0].lower() for name in names}
-    if "train" in tops.values() and set(tops.values()) <= set(_PARTS):
+    inside = {name: PurePosixPath(name).relative_to(root).parts for name in names}
+    tops = {name: parts[0].lower() for name, parts in inside.items() if len(parts) > 1}
+    if {"train"} < set(tops.values()) <= set(_PARTS):
         return {name: _PARTS[top] for name, top in tops.items()}
     return {}
 
@@ -381,6 +390,7 @@ def _read_txt(path: Path, name: str, headed: bool) -> tuple[tuple[str, ...], _Li
     # Where there is a head, its first line holds the number of rows, its second the names.
     head = list(islice(rows, 2)) if headed else []
     columns = head[1][1] if len(head) == 2 else []
+    _refuse_doubled(columns, f"{path}: {name}")
     return tuple(columns), ((line, key, values) for line, (key, *values) in rows)
 
 
@@ -391,9 +401,9 @@ def _read_csv(path: Path, name: str, key: str) -> tuple[tuple[str, ...], _Lines]
     if key not in header:
         raise DataError(f"{path}: {name} has no column {key}.")
     # A column without a name numbers the rows: pandas writes one.
-    columns = tuple(column for column in header if column not in ("", key))
-    if twice := [column for column in (key, *columns) if header.count(column) > 1]:
-        raise DataError(f"{path}: {name} has two columns {twice[0]}.")
+    named = [column for column in header if column]
+    _refuse_doubled(named, f"{path}: {name}")
+    columns = tuple(column for column in named if column != key)
     records = (
         (line, dict(zip_longest(header, cells[: len(header)], fillvalue="")))
         for line, cells in rows
@@ -401,6 +411,11 @@ def _read_csv(path: Path, name: str, key: str) -> tuple[tuple[str, ...], _Lines]
     return columns, (
         (line, record[key], [record[column] for column in columns]) for line, record in records
     )
+
+
+def _refuse_doubled(columns: list[str], where: str) -> None:
+    if doubled := [column for column in columns if columns.count(column) > 1]:
+        raise DataError(f"{where} has two columns {doubled[0]}.")
 
 
 def _csv_rows(path: Path, name: str) -> Iterator[tuple[int, list[str]]]:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from vaegan import hub
+from vaegan.errors import command_line
 
 ROOT = hub.ROOT
 NEEDED = (
@@ -55,6 +56,7 @@ def assemble(folder: Path) -> list[Path]:
     return copied
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vaegan.space",
@@ -64,12 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path, help="a new or empty folder")
     flags = parser.parse_args(arguments)
-    try:
-        copied = assemble(flags.folder)
-        size = sum((flags.folder / path).stat().st_size for path in copied)
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 2
+    copied = assemble(flags.folder)
+    size = sum((flags.folder / path).stat().st_size for path in copied)
     print(f"{len(copied)} files, {size / 1e6:.0f} MB, are in {flags.folder}.")
     return 0
 

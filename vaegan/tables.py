@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+FORMAT = 2  # of reports
+
 
 def tables(report: dict[str, Any]) -> str:
     """The report for people to read: shares in %, 95 % intervals in brackets."""
@@ -24,7 +26,7 @@ def tables(report: dict[str, Any]) -> str:
         "",
         f"distance to {distance['reference']} training photographs, {distance['extractor']}",
     ]
-    for kind in ("photographs", "reconstructions", "samples", "with echoes"):
+    for kind in ("photographs", "reconstructions", "as many samples", "samples", "with echoes"):
         if not (numbers := distance.get(kind)):
             continue
         lines.append(
@@ -102,25 +104,30 @@ def _matched_table(matched: dict[str, Any]) -> list[str]:
 
 def _group_table(groups: dict[str, Any]) -> list[str]:
     """A row for each group: dB, and shares in %."""
-    head = "".join(f"{name:>10}" for name in ("PSNR", "SSIM", "kept", "effect", "leaks", "faces"))
-    lines = [f"{'by group, edits at +2':26}{head}"]
+    head = "".join(f"{name:>8}" for name in ("faces", "PSNR", "SSIM", "kept", "sliders"))
+    head += "".join(f"{name:>20}" for name in ("effect", "leaks"))
+    lines = [f"{'by group, edits at +2':20}{head}{'edited':>8}"]
     for name, row in groups.items():
-        shares = [("psnr", 1), ("ssim", 1), ("kept", 100), ("effect", 100), ("leakage", 100)]
-        cells = "".join(
-            f"{_plain(row.get(key), times, 3 if key == 'ssim' else 1):>10}" for key, times in shares
-        )
-        lines.append(f"  {name:24}{cells}{row['psnr']['count']:>10}")
+        plain = {"psnr": (1, 1), "ssim": (1, 3), "kept": (100, 1)}
+        cells = "".join(f"{_plain(row[key], *how):>8}" for key, how in plain.items())
+        cells = f"{row['psnr']['count']:>8}{cells}{row['sliders']:>8}"
+        if "leakage" in row:
+            cells += "".join(f"{_number(row[key], 1, 100):>20}" for key in ("effect", "leakage"))
+            cells += f"{row['leakage']['count']:>8}"
+        lines.append(f"  {name:18}{cells}")
     return lines
 
 
 def _number(found: dict[str, Any], digits: int, times: float = 1) -> str:
     if found["value"] is None:
         return "–"
-    value, low, high = (f"{times * found[key]:.{digits}f}" for key in ("value", "low", "high"))
+    value, low, high = (_rounded(found[key], digits, times) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
 
 def _plain(found: dict[str, Any] | None, times: float, digits: int = 1) -> str:
-    return (
-        "–" if found is None or found["value"] is None else f"{times * found['value']:.{digits}f}"
-    )
+    return _rounded(found and found["value"], digits, times)
+
+
+def _rounded(value: float | None, digits: int, times: float) -> str:
+    return "–" if value is None else f"{times * value:.{digits}f}"

@@ -30,7 +30,7 @@ from vaegan.prior import Prior, blended
 from vaegan.recording import Recording
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
-COMPONENTS = 8192  # faces, about, whose principal components training begins with
+FACES = 8192  # at most, whose principal components training begins with
 LOG_EVERY = 50  # steps between two lines of the metrics file
 RUNAWAY = 1e4  # a loss beyond this is a divergence; healthy ones stay below a few hundred
 
@@ -65,9 +65,12 @@ class Trainer:
         began_with: how those were trained, as `Snapshot.training`: the new snapshot says so too.
         accumulate: parts that a batch is computed in, one after the other, to save memory. Batch
             norm, minibatch deviation, the relative feature loss and what prior samples are blended
-            from see a part at a time, and spectral norm iterates with each; all else is as with the
-            whole batch. A VAE-GAN keeps what encoder and decoder computed for all parts until the
-            discriminator has stepped.
+            from see a part at a time, and spectral norm iterates with each. The losses of naming
+            and of edits are means over a part's labels, however many are known. Prior samples and
+            edits are rounded to whole ones in each part, and edits are of its first pictures: 0.25
+            of a batch of 6 are 2, and of three parts of 2 none, which is refused. All else is as
+            with the whole batch. A VAE-GAN keeps what encoder and decoder computed for all parts
+            until the discriminator has stepped.
         compile: whether torch.compile shall make the networks faster.
         record: whether steps on one GPU are recorded and replayed, if they can be.
     """
@@ -96,13 +99,13 @@ class Trainer:
             model_config = ModelConfig.from_dict(saved["model_config"])
             steps = train_config.steps
             train_config = replace(TrainConfig.from_dict(saved["train_config"]), steps=steps)
+            accumulate = Chosen(**saved["chosen"]).accumulate
         self.config = train_config
         train = faces.subset("train")
         self.train_set = train.images.to(self.device)
         self.labels = _labels(train, model_config.attributes).to(self.device)
-        self.grid_set = faces.subset("validation").images[:32].to(self.device)
-        if saved:
-            accumulate = Chosen(**saved["chosen"]).accumulate
+        # A view would keep the whole part.
+        self.grid_set = faces.subset("validation").images[:32].to(self.device, copy=True)
         shares = distributed.world_size() * accumulate
         if self.config.batch_size % shares:
             raise TrainingError(
@@ -112,11 +115,17 @@ class Trainer:
             raise TrainingError("Every process and part needs at least two faces of each batch.")
         apart = [self.config.prior_samples, self.config.edits if model_config.attributes else 0]
         seen = [round(self.config.batch_size // shares * share) for share in apart]
-        normed = model_config.model == "vaegan" and model_config.discriminator_batch_norm
-        if normed and 1 in seen:
+        whole = [round(self.config.batch_size * share) for share in apart]
+        adversarial = model_config.model == "vaegan"
+        if adversarial and model_config.discriminator_batch_norm and 1 in seen:
             raise TrainingError(
                 "With batch norm in the discriminator, prior samples and edits must be none or at "
                 "least two of each batch."
+            )
+        if adversarial and seen.count(0) > whole.count(0):
+            raise TrainingError(
+                "A process's or a part's share of a batch is too small to have prior samples or "
+                "edits of its own, which the whole batch has."
             )
         if accumulate > 1 and self.config.equilibrium_margin:
             raise TrainingError(
@@ -130,7 +139,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.model = build(model_config).to(self.device, memory_format=torch.channels_last)
         if not (saved or init):
-            some = self.train_set[:: max(1, len(self.train_set) // COMPONENTS)]
+            some = self.train_set[:: math.ceil(len(self.train_set) / FACES)]
             eigenfaces.initialise(self.model.networks, images.to_float(some))
         for name, network in (init or {}).items():
             self.model.networks[name].load_state_dict(network.state_dict())
@@ -164,7 +173,7 @@ class Trainer:
         """Trains until `config.steps`, or for `minutes`, and saves.
 
         Raises:
-            TrainingError: the losses diverged. The last checkpoint is from before.
+            TrainingError: the losses or the weights diverged. The last checkpoint is from before.
             Interrupted: Ctrl-C or SIGTERM, after saving.
         """
         began, saved_at = time.monotonic(), time.monotonic()
@@ -314,17 +323,35 @@ class Trainer:
         return bool(distributed.mean(torch.tensor(float(over), device=self.device)) > 0)
 
     def _check(self, log: dict[str, Tensor]) -> None:
-        """Refuses to go on with, or to save, weights that are lost."""
+        """Refuses to go on with, or to save, weights that are lost.
+
+        Raises:
+            TrainingError: they are.
+        """
         limits = dict.fromkeys(log, RUNAWAY)
         if self.config.feature_norm == "gaussian":  # a sum: tens of thousands may be healthy
             limits["feature"] = math.inf
         bad = [name for name, value in log.items() if not abs(float(value)) < limits[name]]
         if bad:
             values = ", ".join(f"{name} = {float(log[name]):g}" for name in bad)
-            raise TrainingError(
-                f"Training diverged at step {self.step} ({values}); the last good checkpoint in "
-                f"{self.out} is kept. A lower learning rate or another seed may help."
-            )
+            raise self._diverged(values)
+
+    def _check_weights(self) -> None:
+        """The last step's losses are of the weights before it, and may be healthy yet.
+
+        Raises:
+            TrainingError: a weight is not finite.
+        """
+        states = [self.model.state_dict(), *self.average.state_dict().values()]
+        finite = [weight.isfinite().all() for state in states for weight in state.values()]
+        if not torch.stack(finite).all():
+            raise self._diverged("its weights are not finite")
+
+    def _diverged(self, how: str) -> TrainingError:
+        return TrainingError(
+            f"Training diverged at step {self.step} ({how}); the last good checkpoint in "
+            f"{self.out} is kept. A lower learning rate or another seed may help."
+        )
 
     def _choose_autocast(self) -> bool:
         """Whether to compute in bfloat16: on a GPU it pays, on a CPU three steps tell."""
@@ -341,7 +368,13 @@ class Trainer:
     # ------------------------------------------------------------ state
 
     def save(self) -> None:
-        """Writes the checkpoint; only the first process does."""
+        """Writes the checkpoint; only the first process does.
+
+        Raises:
+            TrainingError: a weight is not finite. The last checkpoint stays.
+            SnapshotError: it cannot be written.
+        """
+        self._check_weights()
         if distributed.rank():
             return
         state = {
@@ -358,12 +391,15 @@ class Trainer:
         }
         checkpoint.save_checkpoint(self.out / CHECKPOINT, state)
 
-    def _saved(self) -> dict[str, Any] | None:
-        path = self.out / CHECKPOINT
-        if not path.exists():
-            return None
-        saved = checkpoint.load_checkpoint(path, self.device)
-        if saved["data"] != self.fingerprint:
+    def _saved(self) -> dict[str, Any]:
+        """The checkpoint that the run goes on from; {} if there is none.
+
+        Raises:
+            TrainingError: it is of other data.
+            SnapshotError: it cannot be read.
+        """
+        saved = begun(self.out, self.device)
+        if saved and saved["data"] != self.fingerprint:
             raise TrainingError(f"{self.out} was begun on other data; choose another --out.")
         return saved
 
@@ -464,14 +500,17 @@ class Trainer:
         return blended(encode_all(encoder, self.train_set[:256]), u)
 
 
-def begun(out: Path) -> dict[str, Any]:
-    """The checkpoint of the run in `out`, its tensors without values; {} if there is none.
+def begun(out: Path, device: torch.device | str = "meta") -> dict[str, Any]:
+    """The checkpoint of the run in `out`; {} if there is none.
+
+    Args:
+        device: where its tensors shall be; by default nowhere, and without values.
 
     Raises:
         SnapshotError: it cannot be read.
     """
     path = Path(out) / CHECKPOINT
-    return checkpoint.load_checkpoint(path, torch.device("meta")) if path.exists() else {}
+    return checkpoint.load_checkpoint(path, torch.device(device)) if path.exists() else {}
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
