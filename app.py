@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vaegan.errors import UserError
+from vaegan.errors import command_line
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 try:
@@ -68,17 +68,14 @@ def load(name: str | None, revision: str | None) -> Editor:
     return Editor.from_pretrained(name, revision=revision or None)
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
-    try:
-        editors = [load(name, flags.revision) for name in flags.models or [None]]
-        disk.begin()
-        page.build(*editors, any_model=flags.any_model).launch(
-            server_name=flags.host, server_port=flags.port, **launch_options()
-        )
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    editors = [load(name, flags.revision) for name in flags.models or [None]]
+    disk.begin()
+    page.build(*editors, any_model=flags.any_model).launch(
+        server_name=flags.host, server_port=flags.port, **launch_options()
+    )
     return 0
 
 

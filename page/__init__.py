@@ -16,6 +16,7 @@ from page.photographs import examples
 from page.random_faces import random_tab
 from page.visitors import CORES
 from page.widgets import html
+from vaegan import hub
 from vaegan.editor import Editor
 
 
@@ -28,14 +29,12 @@ def build(editor: Editor, *others: Editor, any_model: bool = False) -> gr.Blocks
     main = main if others or any_model else None
     with gr.Blocks(title="Face editor", analytics_enabled=False) as page:
         head(main)
-        tabs(editor)
-        about()
+        whole(editor)
         endpoints(editor)
     for other, name in zip(others, names, strict=True):
         with page.route(name, models.address(name)):
             head(main)
-            tabs(other)
-            about()
+            whole(other)
             endpoints(other, f"{models.address(name)}_")
     if others:
         with page.route("Compare", "compare-models"):
@@ -44,8 +43,7 @@ def build(editor: Editor, *others: Editor, any_model: bool = False) -> gr.Blocks
     if any_model:
         with page.route("Another model", "another-model"):
             head(main)
-            models.any_model(tabs)
-            about()
+            models.any_model(whole)
     return page.queue(default_concurrency_limit=CORES)
 
 
@@ -54,6 +52,12 @@ def head(main: str | None) -> None:
     if main:
         gr.Navbar(main_page_name=main)
     html(HEADER, NAMES)
+
+
+def whole(editor: Editor) -> None:
+    """A model's page below its head."""
+    tabs(editor)
+    about(editor)
 
 
 def tabs(editor: Editor) -> None:
@@ -70,9 +74,22 @@ def tabs(editor: Editor) -> None:
             random_tab(editor, all_tabs, edit, morph, own)
 
 
-def about() -> None:
+def about(editor: Editor) -> None:
     with gr.Accordion("What is this?", open=False, elem_id="about"):
-        gr.Markdown(ABOUT)
+        gr.Markdown(in_words(editor))
+
+
+def in_words(editor: Editor) -> str:
+    """What a visitor may want to know of the page and of its model."""
+    takes_in = editor.encoder is not None
+    bundled = editor.name in hub.bundled()
+    return "\n\n".join([
+        (PHOTOGRAPHS if takes_in else DRAWN_ALONE).format(kind=models.KINDS[editor.config.model]),
+        DIRECTIONS,
+        *([SOFTNESS] if takes_in else []),
+        CELEBRITIES if bundled else OTHERS,
+        FAIRNESS,
+    ])  # fmt: skip
 
 
 HEADER = """
@@ -96,25 +113,41 @@ new MutationObserver(name).observe(document.body, { subtree: true, childList: tr
 name();
 """
 
-ABOUT = """
-**What happens here.** A small neural network, a VAE-GAN, has looked at many portraits and learned
-to describe a face by a short list of numbers, called **z**. Its *encoder* turns a photograph into
-z, and its *decoder* turns z back into a picture. Directions in z have meanings, found by comparing
-faces that smile with faces that do not, faces with and without eyeglasses, and so on. A slider
-adds some of such a direction to z, more of it to a face that has further to go; then the decoder
-draws the face again.
-
+PHOTOGRAPHS = """
+**What happens here.** A small neural network ({kind}) has looked at many portraits and learned to
+describe a face by a short list of numbers, called **z**. Its *encoder* turns a photograph into z,
+and its *decoder* turns z back into a picture.
+"""
+DRAWN_ALONE = """
+**What happens here.** A small neural network ({kind}) has looked at many portraits and learned to
+draw a face from a short list of numbers, called **z**. It has no encoder that would turn a
+photograph into z, so the faces here are those that it draws itself.
+"""
+DIRECTIONS = """
+Directions in z have meanings, found by comparing faces that smile with faces that do not, faces
+with and without eyeglasses, and so on. A slider adds some of such a direction to z, more of it to a
+face that has further to go; then the decoder draws the face again. *Hold* keeps what you tick as it
+is while you change something else.
+"""
+SOFTNESS = """
 **Why is the reconstruction softer than the photograph?** All it knows of your face are those few
 numbers, and it draws them at a small size. Pores, single hairs and the background do not fit in.
 So the edit is laid over your photograph, which keeps its own texture; *Texture* at 0, under *More*,
 shows what the network alone makes of it. Press and hold the large picture to see the face as it
-was. *Hold* keeps what you tick as it is while you change something else.
-
+was.
+"""
+CELEBRITIES = """
 **What it gets wrong.** It learned from portraits of celebrities, and repeats what is common among
 them: a slider moves more than its name says (eyeglasses add age), and faces unlike those come out
 worse. "Male" and "Young" are how people labelled pictures, and say nothing about anyone's
 identity.
-
+"""
+OTHERS = """
+**What it gets wrong.** It repeats what is common among the portraits that it learned from: a slider
+moves more than its name says, and faces unlike those come out worse. A slider's name is how people
+labelled pictures, and says nothing about anyone's identity.
+"""
+FAIRNESS = """
 **Please be fair.** Edit faces of people who agree to it, and say so when you share a picture: an
 edit is not a photograph, and must not be passed off as one. Your photograph stays on the machine
 that runs this page, for you alone, and is forgotten after a while.

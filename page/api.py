@@ -14,11 +14,12 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from page import morph, own
-from page.photographs import open_faces
+from page.photographs import largest_face, open_faces
 from page.visitors import SIZE, keep, turn
 from vaegan import custom, images, latents
 from vaegan.blend import DETAIL
 from vaegan.editor import Editor, FaceNotFound
+from vaegan.errors import UserError
 from vaegan.face import Face
 from vaegan.morph import scaled
 
@@ -147,10 +148,12 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
         """
         with sentences():
             if not 2 <= len(photos) <= morph.MOST:
-                raise ValueError(f"A morph takes 2 to {morph.MOST} photographs.")
+                raise UserError(f"A morph takes 2 to {morph.MOST} photographs.")
             if not (32 <= size <= morph.KEPT and 0 < seconds <= 5):
-                raise ValueError(f"size lies in 32 to {morph.KEPT}, seconds between 0 and 5.")
-            faces = tuple(scaled(_face(editor, photo, 1), morph.KEPT) for photo in photos)
+                raise UserError(f"size lies in 32 to {morph.KEPT}, seconds between 0 and 5.")
+            faces = tuple(
+                scaled(largest_face(editor, _path(photo)), morph.KEPT) for photo in photos
+            )
             path = morph.write_film(editor, faces, ".gif" if gif else ".mp4", int(size),
                                     float(seconds), ease, back, spherical, whole)  # fmt: skip
             return gr.FileData(path=path)
@@ -170,13 +173,12 @@ def endpoints(editor: Editor, prefix: str = "") -> None:
         """
         with sentences():
             if len(with_it) > own.LARGEST or len(without_it) > own.LARGEST:
-                raise ValueError(f"A set takes at most {own.LARGEST} photographs.")
+                raise UserError(f"A set takes at most {own.LARGEST} photographs.")
             sets = [
-                [own.small(_face(editor, photo, 1)) for photo in part]
+                [own.small(largest_face(editor, _path(photo))) for photo in part]
                 for part in (with_it, without_it)
             ]
-            with turn:
-                made = editor.attribute_from(*sets, name=name)
+            made = editor.attribute_from(*sets, name=name, turn=turn)
             return gr.FileData(path=own.write(made)), made.separation, custom.in_words(made)
 
     named: dict[str, Callable] = {
@@ -199,9 +201,9 @@ def sentences() -> Iterator[None]:
     """What is wrong with a call, in one sentence for the caller."""
     try:
         yield
-    except ValueError as error:
+    except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
-    except (TypeError, AttributeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
         raise gr.Error(MISTAKEN, print_exception=False) from error
 
 
@@ -210,7 +212,7 @@ def _path(file: gr.FileData) -> str:
     and Gradio lets it through where there is no component."""
     path = Path(str(dict(file).get("path", ""))).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):
-        raise ValueError("Only files that were uploaded can be opened.")
+        raise UserError("Only files that were uploaded can be opened.")
     return str(path)
 
 
@@ -224,7 +226,7 @@ def _face(editor: Editor, photo: gr.FileData, which: int) -> Face:
 def _latent(editor: Editor, z: list[float]) -> torch.Tensor:
     found = torch.tensor([float(value) for value in z])
     if found.shape != (editor.config.latent_dim,) or not torch.isfinite(found).all():
-        raise ValueError(f"z has {editor.config.latent_dim} finite numbers.")
+        raise UserError(f"z has {editor.config.latent_dim} finite numbers.")
     return found[None]
 
 
@@ -234,7 +236,7 @@ def _count(count: int) -> int:
 
 def _between(name: str, value: float, least: float, most: float) -> float:
     if not least <= value <= most:
-        raise ValueError(f"{name} lies between {least} and {most}.")
+        raise UserError(f"{name} lies between {least} and {most}.")
     return float(value)
 
 

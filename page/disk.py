@@ -56,11 +56,16 @@ def _sweep_for_ever(own: Path, mark: FileLock) -> None:
     """mark: own's, which would be let go of with its last reference."""
     while True:
         sweep(own)
-        for folder in own.parent.glob(f"{PREFIX}*"):
-            with suppress(OSError, Timeout):
-                if not folder.is_symlink() and _abandoned(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
+        clear(own.parent)
         time.sleep(EVERY)
+
+
+def clear(place: Path) -> None:
+    """Removes the folders in `place` that servers left behind."""
+    for folder in place.glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout):
+            if not folder.is_symlink() and _abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _abandoned(folder: Path) -> bool:

@@ -15,11 +15,13 @@ from page.photographs import detecting, open_faces, open_photo
 from page.visitors import (
     FACE,
     FORGET,
+    FORGOTTEN,
     LARGE,
     PRIVATE,
     SIZE,
     EditTab,
     Faces,
+    Openings,
     Sitting,
     Updates,
     download_edit,
@@ -33,7 +35,6 @@ from vaegan import refine as optimisation
 from vaegan.attributes import LIMIT
 from vaegan.editor import MOST_FACES, Editor, FaceNotFound
 from vaegan.errors import UserError
-from vaegan.hub import ModelNotFound
 from vaegan.settings import Settings, SettingsError
 from vaegan.view import plain
 
@@ -41,16 +42,22 @@ STRIP = 7  # pictures of a filmstrip
 TOLD = 4  # steps of a refinement between two reports
 SPIN = {"show_progress": "minimal", **PRIVATE}
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}
-FORGOTTEN = "This face was forgotten after a while. Please open it again."
 FULL = f"At most {MOST_FACES} faces of a photograph can be edited."
 STILL = "The face on the page is still the one from before."
 OTHER = "Another face was opened meanwhile. Please try again."
 
 
-class Openings:
-    """How many things one visitor has chosen to open."""
+class Unframed:
+    """A photograph in which a face is to be framed by hand; false once it was forgotten."""
 
-    count = 0
+    def __init__(self, photo: Image.Image) -> None:
+        self.photo: Image.Image | None = photo
+
+    def __bool__(self) -> bool:
+        return self.photo is not None
+
+    def forget(self) -> None:
+        self.photo = None
 
 
 def edit_tab(editor: Editor, samples: Faces) -> EditTab:
@@ -82,7 +89,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
     more = result.more
     saved = gr.File(visible=False)
     sitting = gr.State(None, time_to_live=FORGET)
-    unframed = gr.State(None, time_to_live=FORGET)  # a photograph whose face is not found yet
+    unframed = gr.State(None, time_to_live=FORGET)
     chosen = gr.State(Openings())
     # Whose sliders stand on the page. A listener gets these as they were at the click, but the
     # sitting as it is once its turn has come, which may be another's by then.
@@ -126,8 +133,8 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
             sitting: state,
             shown: state.id,
             **unframe(),
-            result.stage: {**remember(state), "face": state.id, "before": before,
-                           "start": {**asdict(settings), "sliders": places}},
+            result.stage: {**remember(state), "face": state.id, "photograph": state.photograph,
+                           "before": before, "start": {**asdict(settings), "sliders": places}},
             source.photo: None,
             source.note: state.face.warning,
             source.frame: gr.Button(visible=photographed and len(state.faces) < MOST_FACES),
@@ -176,8 +183,9 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
         small = photo.copy()
         small.thumbnail((LARGE, LARGE))
         shown = {"source": jpeg(small), "width": photo.width, "height": photo.height}
+        opened.add(held := Unframed(photo))
         return {
-            unframed: photo,
+            unframed: held,
             source.framing: gr.Column(visible=True),
             source.square: shown,
         }
@@ -190,13 +198,16 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
 
     def use_frame(
         event: gr.EventData,
-        photo: Image.Image | None,
+        held: Unframed | None,
         state: Sitting | None,
         shown: str,
         *values: Any,
     ) -> Updates:
+        photo = held and held.photo
+        if event.box and not photo:
+            return {source.note: FORGOTTEN, **unframe(), **at_rest()}
         box = photo and framed(event.box, photo)
-        if not box:  # forgotten, or given up
+        if not box:  # given up
             return {**unframe(), **at_rest()}
         added = bool(state) and photo is state.face.photo
         if added and len(state.faces) >= MOST_FACES:
@@ -204,7 +215,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
         try:
             with turn:
                 face = editor.open(photo, box=box)
-        except ModelNotFound as error:
+        except UserError as error:
             return {source.note: str(error), **at_rest()}
         if not added:
             return show_first((face,))
@@ -212,7 +223,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
         state = set_for(state, shown, values)
         face = replace(face, photo=photo)
         faces, edits = (*state.faces, face), (*state.edits, Settings())
-        return show_all(Sitting.at(faces, len(faces) - 1, edits, editor))
+        return show_all(state.again(editor, faces, len(faces) - 1, edits))
 
     def pick_example(event: gr.EventData) -> Updates:
         return show_first((samples[event.index],))
@@ -223,7 +234,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
             return {source.note: FORGOTTEN, **at_rest()}
         edits = set_for(state, shown, values).edits
         # The tiles too: a click that came while this one was under way has marked another.
-        return show_all(Sitting.at(state.faces, event.index, edits, editor))
+        return show_all(state.again(editor, state.faces, event.index, edits))
 
     def save(whole: bool, state: Sitting | None, shown: str, *values: Any) -> Updates:
         if problem := unlike(state, shown):
@@ -251,7 +262,7 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
         if problem := unlike(state, shown):
             return {source.note: problem, **at_rest()}
         edits = (read(*values),) * len(state.faces)
-        same = Sitting.at(state.faces, state.index, edits, editor)
+        same = state.again(editor, state.faces, state.index, edits)
         return show(replace(same, before=state.before))
 
     def apply(_: gr.EventData, state: Sitting | None, shown: str, *values: Any) -> Updates:
@@ -333,9 +344,9 @@ def edit_tab(editor: Editor, samples: Faces) -> EditTab:
         """
 
         def open_chosen(event: gr.EventData, chosen: Openings, *values: Any) -> Updates:
-            mine = chosen.count = chosen.count + 1
+            newest = chosen.begin()
             updates = choose(event, *values)
-            return updates if mine == chosen.count else gr.skip()
+            return updates if newest() else gr.skip()
 
         open_chosen.__name__ = choose.__name__
         # A refinement ends, or its face would take the new one's place.

@@ -171,8 +171,8 @@ def compare(editors: Sequence[Editor]) -> None:
             return {photo: None, note: str(error)}
         shown = [{"source": jpeg(face.crop), "name": "Photograph", "how": ""}]
         for editor, name in zip(editors, titles(editors), strict=True):
+            seen = editor.adopt(face, turn)
             with turn:
-                seen = editor.adopt(face)
                 picture = jpeg(plain(seen.reconstruction, SIZE))
             how = KINDS[editor.config.model]
             if editor.encoder is None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import torch
 
-from page.sets import FullSet, face_set, open_set, with_one, without
+from page.sets import FullSet, face_set, open_set, with_more, with_one, without
 from page.visitors import (
     FORGET,
     PRIVATE,
     SIZE,
+    Belongings,
     Faces,
     Receiver,
     Updates,
-    let_go,
     new_file,
     opened,
     remember,
@@ -25,6 +25,7 @@ from page.visitors import (
 from page.widgets import html, jpeg, live, message, pictures, thumbnails
 from vaegan import images, latents, morph, video
 from vaegan.editor import Editor
+from vaegan.errors import UserError
 from vaegan.face import Face
 from vaegan.view import plain
 
@@ -33,36 +34,42 @@ MOST = 8  # faces in a chain
 KEPT = 1024  # pixels of a photograph's longer side: no film is larger
 WAYS = {"Straight": False, "Spherical": True}
 SIZES = (256, 384, 768)
+CHANGED = "The morph was changed meanwhile. Please make the film again."
 SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
 ONE = {"concurrency_limit": 1, "concurrency_id": "film"}  # at a time: its encoder takes a core
 
 
-@dataclass(frozen=True, eq=False)
-class Chain:
+@dataclass(eq=False)
+class Chain(Belongings):
     """The faces that a visitor morphs, in order, and along which way."""
 
     faces: Faces = ()
     spherical: bool = False
 
+    def __bool__(self) -> bool:
+        """Whether it holds a face."""
+        return bool(self.faces)
+
     def forget(self) -> None:
         """Lets go of all faces."""
-        let_go(self, faces=())
+        self.faces = ()
 
 
 def morph_tab(editor: Editor) -> Receiver:
     """What is sent here becomes the last face of the visitor's `Chain`."""
 
-    def at(state: Chain, times: torch.Tensor) -> torch.Tensor:
-        points = torch.cat([face.z for face in state.faces])
-        return latents.along(points, times, editor.prior.mean if state.spherical else None)
+    def at(faces: Faces, times: torch.Tensor, spherical: bool) -> torch.Tensor:
+        points = torch.cat([face.z for face in faces])
+        return latents.along(points, times, editor.prior.mean if spherical else None)
 
     def draw(wish: dict[str, Any]) -> str:
         """One frame of the live picture."""
         state = opened.get(wish["key"])
-        if state is None or len(state.faces) < 2:
+        faces = state.faces if state else ()  # others may change them meanwhile
+        if len(faces) < 2:
             return ""
         with turn:
-            z = at(state, torch.tensor([float(wish["sliders"]["t"])]))
+            z = at(faces, torch.tensor([float(wish["sliders"]["t"])]), state.spherical)
             return jpeg(plain(editor.decode(z), SIZE))
 
     with gr.Row(elem_id="morph"):
@@ -94,12 +101,14 @@ def morph_tab(editor: Editor) -> Receiver:
     made = gr.File(visible=False)
     chain = gr.State(Chain(), time_to_live=FORGET)
 
-    def show(state: Chain) -> Updates:
-        enough = len(state.faces) > 1
+    def put(state: Chain, faces: Faces) -> Updates:
+        """Has these faces."""
+        state.faces = faces
+        enough = len(faces) > 1
         steps = []
         if enough:
             with turn:
-                z = at(state, torch.linspace(0, 1, STEPS))
+                z = at(faces, torch.linspace(0, 1, STEPS), state.spherical)
                 steps = [images.to_pil(x) for x in editor.decode(z)]
         key = remember(state)
         return {
@@ -108,8 +117,8 @@ def morph_tab(editor: Editor) -> Receiver:
             film_box: key,
             said: "",
             ends.note: "",
-            ends.shown: thumbnails("Face", state.faces),
-            ends.clear: gr.Button(visible=bool(state.faces)),
+            ends.shown: thumbnails("Face", faces),
+            ends.clear: gr.Button(visible=bool(faces)),
             strip: thumbnails("Step", steps),
             make: gr.Button(interactive=enough),
         }
@@ -119,8 +128,10 @@ def morph_tab(editor: Editor) -> Receiver:
             return gr.skip()
         room = MOST - len(state.faces)
         found, problems = open_set(editor, paths, lambda face: morph.scaled(face, KEPT), room)
-        state = replace(state, faces=state.faces + found)
-        return {**show(state), ends.files: None, ends.note: "\n".join(problems)}
+        with state.changing:
+            faces, left_out = with_more(state.faces, found, MOST)
+            said = "\n".join(problems + left_out)
+            return {**put(state, faces), ends.files: None, ends.note: said}
 
     def receive(state: Chain, face: Face) -> Updates:
         """A face that another tab sends: the last of the chain.
@@ -128,7 +139,9 @@ def morph_tab(editor: Editor) -> Receiver:
         Raises:
             FullSet: there are as many as there may be.
         """
-        return show(replace(state, faces=with_one(state.faces, morph.scaled(face, KEPT), MOST)))
+        face = morph.scaled(face, KEPT)
+        with state.changing:
+            return put(state, with_one(state.faces, face, MOST))
 
     def add_random(state: Chain) -> Updates:
         with turn:
@@ -139,22 +152,29 @@ def morph_tab(editor: Editor) -> Receiver:
             return {ends.note: str(error)}
 
     def take_out(state: Chain, event: gr.EventData) -> Updates:
-        return show(replace(state, faces=without(state.faces, event.index)))
+        with state.changing:
+            return put(state, without(state.faces, event.index))
 
     def empty(state: Chain) -> Updates:
-        return show(replace(state, faces=()))
+        with state.changing:
+            return put(state, ())
 
     def turn_to(way: str, state: Chain) -> Updates:
-        return show(replace(state, spherical=WAYS[way]))
+        with state.changing:
+            state.spherical = WAYS[way]
+            return put(state, state.faces)
 
     def film(
         ending: str, size: int, seconds: float, ease: bool, back: bool, whole: bool, state: Chain
     ) -> Updates:
+        faces, spherical = state.faces, state.spherical
         try:
-            path = write_film(editor, state.faces, f".{ending.lower()}", int(size), seconds, ease,
-                              back, state.spherical, whole)  # fmt: skip
-        except ValueError as error:
+            path = write_film(editor, faces, f".{ending.lower()}", int(size), seconds, ease, back,
+                              spherical, whole)  # fmt: skip
+        except UserError as error:
             return {said: str(error), made: None}
+        if state.faces is not faces or state.spherical != spherical:
+            return {said: CHANGED, made: None}
         return {said: "", made: path}
 
     def jump(event: gr.EventData) -> float:
@@ -187,11 +207,11 @@ def write_film(
     """Writes a morph where Gradio serves it; its path.
 
     Raises:
-        ValueError: with a sentence for the visitor.
+        UserError: with a sentence for the visitor.
     """
     legs, fps = len(faces) - 1, video.RATES[ending]
     if legs < 1:
-        raise ValueError("A morph needs at least two faces.")
+        raise UserError("A morph needs at least two faces.")
     times = morph.film_times(seconds, fps, legs, ease, back)
     path = new_file(f"morph{ending}")
     pictures = morph.film(editor, faces, times, size, spherical, whole, turn)
@@ -220,6 +240,7 @@ PLAY = """
     const link = document.createElement("a");
     Object.assign(link, { href: file.url, download: file.orig_name, textContent: "Download" });
     box.replaceChildren(picture, link);
-    box.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    box.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
 }
 """

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from page.photographs import largest_face
-from page.sets import face_set, open_set, with_one, without
+from page.sets import face_set, open_set, with_more, with_one, without
 from page.visitors import (
     FACE,
     FORGET,
+    FORGOTTEN,
     PRIVATE,
+    Belongings,
     EditTab,
     Faces,
+    Openings,
     Receiver,
     Sitting,
     Updates,
     download_edit,
-    let_go,
+    gone,
     new_file,
     opened,
     remember,
@@ -41,7 +44,7 @@ from page.widgets import (
     uploader,
 )
 from vaegan import custom
-from vaegan.attributes import LIMIT, VectorError
+from vaegan.attributes import LIMIT
 from vaegan.custom import OwnAttribute
 from vaegan.editor import Editor
 from vaegan.errors import UserError
@@ -53,28 +56,36 @@ LARGEST = 100  # faces in a set; more say little that is new
 FULL = f"There are {SLOTS} sliders already: download one if you want it later, then remove it."
 FIRST = 1.5  # where a new slider stands, so that it shows at once what it does
 SETS = ("With it", "Without it")
-USED, UNUSED = ["slot"], ["slot", "unused"]
+USED, UNUSED = ["slot", "lines"], ["slot", "lines", "unused"]
 SAME = {"queue": False, "show_progress": "hidden", **PRIVATE}
+Places = dict[OwnAttribute, float]  # where sliders stand
+Shown = dict[str, str] | None  # what a live picture shows: a value of `remember`
 
 
-@dataclass(frozen=True, eq=False)
-class Workshop:
+@dataclass(eq=False)
+class Workshop(Belongings):
     """What one visitor is working on: two sets, the sliders made so far, a face to try them on.
 
     sitting: of that face; None where it is the first example
+    tries: the faces that were chosen for that
     """
 
     sets: tuple[Faces, Faces] = ((), ())
     own: tuple[OwnAttribute, ...] = ()
     sitting: Sitting | None = None
+    tries: Openings = field(default_factory=Openings, init=False)
+
+    def __bool__(self) -> bool:
+        """Whether it holds a face."""
+        return any(self.sets) or self.sitting is not None
 
     def forget(self) -> None:
         """Lets go of all faces."""
-        let_go(self, sets=((), ()), sitting=None)
+        self.sets, self.sitting = ((), ()), None
 
-    def with_set(self, which: int, faces: Faces) -> Workshop:
-        sets = (faces, self.sets[1]) if which == 0 else (self.sets[0], faces)
-        return replace(self, sets=sets)
+    def put(self, which: int, faces: Faces) -> None:
+        """Into the one set; the other stays."""
+        self.sets = (faces, self.sets[1]) if which == 0 else (self.sets[0], faces)
 
     def settings(self, positions: Iterable[float | None]) -> Settings:
         """What the sliders say that have an attribute; an emptied field says nothing."""
@@ -130,8 +141,10 @@ def own_tab(
     saved = gr.File(visible=False)
     work = gr.State(Workshop(), time_to_live=FORGET)
 
-    def show_set(which: int, state: Workshop) -> Updates:
-        faces, title = state.sets[which], SETS[which]
+    def put_set(which: int, state: Workshop, faces: Faces) -> Updates:
+        """Puts `faces` into a set."""
+        state.put(which, faces)
+        title = SETS[which]
         return {
             work: state,
             stage: remember(state),
@@ -145,12 +158,13 @@ def own_tab(
             return gr.skip()
         room = LARGEST - len(state.sets[which])
         faces, problems = open_set(editor, paths, small, room)
-        state = state.with_set(which, state.sets[which] + faces)
-        return {
-            ends[which].files: None,
-            ends[which].note: "\n".join(problems),
-            **show_set(which, state),
-        }
+        with state.changing:
+            kept, left_out = with_more(state.sets[which], faces, LARGEST)
+            return {
+                ends[which].files: None,
+                ends[which].note: "\n".join(problems + left_out),
+                **put_set(which, state, kept),
+            }
 
     def receive(which: int, state: Workshop, face: Face) -> Updates:
         """A face that another tab sends.
@@ -158,99 +172,125 @@ def own_tab(
         Raises:
             FullSet: there are as many as there may be.
         """
-        faces = with_one(state.sets[which], small(face), LARGEST)
-        return show_set(which, state.with_set(which, faces))
+        face = small(face)
+        with state.changing:
+            return put_set(which, state, with_one(state.sets[which], face, LARGEST))
 
     def taking_out(which: int) -> Callable[[Workshop, gr.EventData], Updates]:
         def take_out(state: Workshop, event: gr.EventData) -> Updates:
-            kept = without(state.sets[which], event.index)
-            return show_set(which, state.with_set(which, kept))
+            with state.changing:
+                return put_set(which, state, without(state.sets[which], event.index))
 
         return take_out  # a partial would hide the event from Gradio
 
     def empty(which: int, state: Workshop) -> Updates:
-        return {ends[which].note: "", **show_set(which, state.with_set(which, ()))}
+        with state.changing:
+            return {ends[which].note: "", **put_set(which, state, ())}
 
-    def show_sliders(state: Workshop, positions: list[float]) -> Updates:
+    def standing(state: Workshop, positions: Iterable[float]) -> Places:
+        return dict(zip(state.own, positions, strict=False))
+
+    def put_sliders(state: Workshop, own: tuple[OwnAttribute, ...], places: Places) -> Updates:
+        """Has these sliders; those that have no place yet stand where new ones do."""
+        state.own = own
         updates: Updates = {work: state, stage: remember(state)}
         for slot, (row, slider) in enumerate(slots):
-            used = slot < len(state.own)
+            used = slot < len(own)
             updates[row] = gr.Row(elem_classes=USED if used else UNUSED)
             updates[slider] = gr.Slider(
-                label=state.own[slot].name if used else "", value=positions[slot] if used else 0
+                label=own[slot].name if used else "",
+                value=places.get(own[slot], FIRST) if used else 0,
             )
         return updates
 
-    def put(state: Workshop, own: OwnAttribute, said: str, positions: list[float]) -> Updates:
+    def add_slider(state: Workshop, own: OwnAttribute, places: Places) -> Updates:
         """The newest stands on top."""
-        state = replace(state, own=(own, *state.own))
-        return {verdict: said, **show_sliders(state, [FIRST, *positions])}
+        with state.changing:
+            if len(state.own) >= SLOTS:
+                return {verdict: FULL}
+            sliders = (own, *state.own)
+            return {verdict: custom.in_words(own), **put_sliders(state, sliders, places)}
 
-    def learn(name: str, state: Workshop, *positions: float) -> Updates:
+    def learn(name: str, shown: Shown, state: Workshop, *positions: float) -> Updates:
+        if gone(state, shown):
+            return {verdict: FORGOTTEN}
         if len(state.own) >= SLOTS:
             return {verdict: FULL}
+        places = standing(state, positions)
+        title = (name or "").strip() or "My slider"
         try:
-            with turn:
-                title = (name or "").strip() or "My slider"
-                own = editor.attribute_from(*state.sets, name=title)
+            own = editor.attribute_from(*state.sets, name=title, turn=turn)
         except UserError as error:
             return {verdict: str(error)}
-        return put(state, own, custom.in_words(own), list(positions))
+        return add_slider(state, own, places)
 
     def load(path: str | None, state: Workshop, *positions: float) -> Updates:
         if path is None:
             return gr.skip()
-        if len(state.own) >= SLOTS:
-            return {file: None, verdict: FULL}
         try:
             own = editor.load_attribute(path)
-        except VectorError as error:
+        except UserError as error:
             return {file: None, verdict: str(error)}
-        return {file: None, **put(state, own, custom.in_words(own), list(positions))}
+        return {file: None, **add_slider(state, own, standing(state, positions))}
 
     def remove(slot: int, state: Workshop, *positions: float) -> Updates:
+        with state.changing:
+            places = standing(state, positions)
+            kept = state.own[:slot] + state.own[slot + 1 :]
+            return {verdict: "", **put_sliders(state, kept, places)}
+
+    def save_slider(slot: int, state: Workshop) -> Updates:
         if slot >= len(state.own):
-            return gr.skip()
-        state = replace(state, own=state.own[:slot] + state.own[slot + 1 :])
-        kept = [*positions[:slot], *positions[slot + 1 :], 0.0]
-        return {verdict: "", **show_sliders(state, kept)}
+            return {saved: None, verdict: FORGOTTEN}
+        return {saved: write(state.own[slot])}
 
-    def save_slider(slot: int, state: Workshop) -> str | None:
-        return write(state.own[slot]) if slot < len(state.own) else None
-
-    def save(whole: bool, state: Workshop, *positions: float) -> str:
+    def save(whole: bool, shown: Shown, state: Workshop, *positions: float) -> Updates:
+        if gone(state, shown):
+            return {saved: None, note: FORGOTTEN}
         sitting = (state.sitting or first).setting(state.settings(positions))
-        return download_edit(editor, sitting, whole)
+        return {saved: download_edit(editor, sitting, whole)}
 
-    def edit_further(_: gr.EventData, state: Workshop, *positions: float) -> Updates:
+    def edit_further(_: gr.EventData, shown: Shown, state: Workshop, *positions: float) -> Updates:
         """Opens the face in the other tab, with these sliders applied to it."""
+        if gone(state, shown):
+            return {note: FORGOTTEN}
         with turn:
             applied = editor.apply((state.sitting or first).face, state.settings(positions))
         return {tabs: gr.Tabs(selected="edit"), **open_in_edit((applied,))}
 
-    def try_on(state: Workshop, face: Face) -> Updates:
-        state = replace(state, sitting=Sitting.at((face,)))
-        return {
-            work: state,
-            stage: remember(state),
-            note: face.warning,
-            photo: None,
-            save_photo: gr.Button(interactive=face.photo is not None),
-        }
+    def try_on(state: Workshop, face: Face, newest: Callable[[], bool]) -> Updates:
+        """newest: whether nothing else was chosen meanwhile."""
+        sitting = Sitting.at((face,))
+        with state.changing:
+            if not newest():
+                return gr.skip()
+            state.sitting = sitting
+            return {
+                work: state,
+                stage: remember(state),
+                note: face.warning,
+                photo: None,
+                save_photo: gr.Button(interactive=face.photo is not None),
+            }
 
     def try_photo(file: dict[str, Any] | None, state: Workshop) -> Updates:
         if file is None:
             return gr.skip()
+        newest = state.tries.begin()
         try:
-            return try_on(state, largest_face(editor, file["path"]))
+            face = largest_face(editor, file["path"])
         except UserError as error:
-            return {note: str(error), photo: None}
+            return {note: str(error), photo: None} if newest() else gr.skip()
+        return try_on(state, face, newest)
 
     def try_sample(state: Workshop, event: gr.EventData) -> Updates:
-        return try_on(state, samples[event.index])
+        return try_on(state, samples[event.index], state.tries.begin())
+
+    def enter(shown: Shown, state: Workshop) -> Updates:
+        return {note: FORGOTTEN} if gone(state, shown) else {stage: remember(state)}
 
     sliders = [slider for _, slider in slots]
-    tab.select(remember, work, stage, **SAME)
+    tab.select(enter, [stage, work], [stage, note], **SAME)
     adding = [work, stage, make, *(part for end in ends for part in (end.shown, end.clear))]
     showing = [work, stage, verdict, *(part for slot in slots for part in slot)]
     opening = {"show_progress": "minimal", "show_progress_on": stage, **PRIVATE}
@@ -260,18 +300,20 @@ def own_tab(
                          show_progress_on=end.files, **PRIVATE)  # fmt: skip
         end.shown.click(taking_out(which), work, adding, **SAME)
         end.clear.click(partial(empty, which), work, changed, **SAME)
-    make.click(learn, [name, work, *sliders], showing, **opening)
+    make.click(learn, [name, stage, work, *sliders], showing, **opening)
     file.upload(load, [file, work, *sliders], [file, *showing], **opening)
     trying = [work, stage, note, photo, save_photo]
     photo.upload(try_photo, [photo, work], trying, preprocess=False,
                  trigger_mode="multiple", **opening)  # fmt: skip
     sample.click(try_sample, work, trying, **opening)
     for button, whole in ((save_face, False), (save_photo, True)):
-        then_download(button.click(partial(save, whole), [work, *sliders], saved, **opening), saved)
-    opens(go_on.click, edit_further, [work, *sliders], (tabs,))
+        done = button.click(partial(save, whole), [stage, work, *sliders], [saved, note], **opening)
+        then_download(done, saved)
+    opens(go_on.click, edit_further, [stage, work, *sliders], (tabs, note))
     for slot, (row, _) in enumerate(slots):
         download, discard = (child for child in row.children if isinstance(child, gr.Button))
-        then_download(download.click(partial(save_slider, slot), work, saved, **PRIVATE), saved)
+        done = download.click(partial(save_slider, slot), work, [saved, verdict], **PRIVATE)
+        then_download(done, saved)
         discard.click(partial(remove, slot), [work, *sliders], showing, **SAME)
     return Receiver(work, adding, receive)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import secrets
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,16 @@ import torch
 from torch import Tensor
 
 from page.sets import FullSet
-from page.visitors import FORGET, PRIVATE, TRUNCATION, EditTab, Receiver, Updates, turn
+from page.visitors import (
+    FORGET,
+    FORGOTTEN,
+    PRIVATE,
+    TRUNCATION,
+    EditTab,
+    Receiver,
+    Updates,
+    turn,
+)
 from page.widgets import heading, html, message, pictures, thumbnails
 from vaegan import images, latents
 from vaegan.editor import Editor
@@ -22,6 +33,26 @@ AROUND = 11  # neighbours that are drawn, beside the face itself
 FROM = {"The training faces": True, "N(0, I)": False}
 
 
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Faces that one visitor had drawn.
+
+    z: (N, latent_dim)
+    chosen: which of them, if any
+    id: the page has it too, for Gradio puts the first drawing in the place of a forgotten one
+    """
+
+    z: Tensor
+    chosen: int | None = None
+    id: str = field(default_factory=partial(secrets.token_urlsafe, 8))
+
+    def latent(self, shown: str) -> Tensor | None:
+        """z of the chosen face, (1, latent_dim); None where the page shows another drawing."""
+        if self.id != shown or self.chosen is None:
+            return None
+        return self.z[self.chosen : self.chosen + 1]
+
+
 def random_tab(
     editor: Editor,
     tabs: gr.Tabs,
@@ -30,10 +61,10 @@ def random_tab(
     own: Receiver,
 ) -> None:
     opens, show = edit_tab
-    first = editor.draw(12, TRUNCATION, seed=SEED)
+    first = Drawing(editor.draw(12, TRUNCATION, seed=SEED))
     with gr.Row(elem_id="random"):
         with gr.Column(elem_id="draw", min_width=0):
-            count = gr.Slider(1, 24, value=len(first), step=1, label="How many")
+            count = gr.Slider(1, 24, value=len(first.z), step=1, label="How many")
             truncation = gr.Slider(
                 0, 1, value=TRUNCATION, step=0.05, label="Truncation",
                 info="0: the average face. 1: as varied as the photographs it learned from.",
@@ -47,7 +78,7 @@ def random_tab(
             draw = gr.Button("Draw", variant="primary", size="md")
             surprise = gr.Button("Surprise me", size="md")
         with gr.Column(elem_id="drawn", min_width=0):
-            drawn = pictures(thumbnails("Random face", map(images.to_pil, editor.decode(first))))
+            drawn = pictures(thumbnails("Random face", map(images.to_pil, editor.decode(first.z))))
             html('<p class="how">Choose one, and send it somewhere:</p>')
             with gr.Row(elem_id="send"):
                 edit = sending("Edit this face", elem_id="edit-this")
@@ -60,8 +91,8 @@ def random_tab(
                                  info="Small: nearly the same face. 1: another one.")  # fmt: skip
                 neighbours = sending("Its neighbours")
             sent = message("sent")
-    latent = gr.State(first, time_to_live=FORGET)
-    chosen = gr.State(0, time_to_live=FORGET)
+    drawing = gr.State(first, time_to_live=FORGET)
+    shown = gr.Textbox(first.id, visible=False)
     buttons = [edit, to_morph, to_with, to_without, neighbours]
 
     def ready(yes: bool) -> Updates:
@@ -72,8 +103,9 @@ def random_tab(
 
     def lay_out(z: Tensor, label: str) -> Updates:
         with turn:
-            shown = thumbnails(label, map(images.to_pil, editor.decode(z)))
-        return {latent: z, drawn: shown, sent: "", **ready(False)}
+            small = thumbnails(label, map(images.to_pil, editor.decode(z)))
+        new = Drawing(z)
+        return {drawing: new, shown: new.id, drawn: small, sent: "", **ready(False)}
 
     def draw_faces(count: int, truncation: float, source: str, seed: float | None) -> Updates:
         number = int(seed or 0) % 2**32
@@ -85,61 +117,60 @@ def random_tab(
         number = random.randrange(100_000)
         return {seed: number, **draw_faces(count, truncation, source, number)}
 
-    def draw_around(z: Tensor, index: int, step: float) -> Updates:
-        if index >= len(z):  # forgotten, after hours of rest
-            return gr.skip()
-        center = z[index : index + 1]
+    def draw_around(state: Drawing, shown: str, step: float) -> Updates:
+        if (center := state.latent(shown)) is None:
+            return {sent: FORGOTTEN}
         near = latents.neighbours(
             center, AROUND, editor.prior.cholesky, step, random.randrange(2**32)
         )
         return lay_out(torch.cat([center, near]), "Neighbour")
 
-    def pick(event: gr.EventData) -> Updates:
-        return {chosen: event.index, sent: "", **ready(True)}
+    def pick(state: Drawing, event: gr.EventData) -> Updates:
+        return {drawing: replace(state, chosen=event.index), sent: "", **ready(True)}
 
-    def face(z: Tensor, index: int) -> Face | None:
-        if index >= len(z):
+    def face(state: Drawing, shown: str) -> Face | None:
+        if (z := state.latent(shown)) is None:
             return None
         with turn:
-            return editor.face_of(z[index : index + 1])
+            return editor.face_of(z)
 
-    def send_to_edit(_: gr.EventData, z: Tensor, index: int) -> Updates:
-        if (one := face(z, index)) is None:
-            return gr.skip()
+    def send_to_edit(_: gr.EventData, state: Drawing, shown: str) -> Updates:
+        if (one := face(state, shown)) is None:
+            return {sent: FORGOTTEN}
         return {tabs: gr.Tabs(selected="edit"), **show((one,))}
 
-    def send_to_morph(z: Tensor, index: int, state: Any) -> Updates:
-        if (one := face(z, index)) is None:
-            return gr.skip()
+    def send_to_morph(state: Drawing, shown: str, chain: Any) -> Updates:
+        if (one := face(state, shown)) is None:
+            return {sent: FORGOTTEN}
         try:
-            return {sent: "It is the last face of the morph now.", **morph.add(state, one)}
+            return {sent: "It is the last face of the morph now.", **morph.add(chain, one)}
         except FullSet as error:
             return {sent: str(error)}
 
-    def send_to_set(which: int, z: Tensor, index: int, state: Any) -> Updates:
-        if (one := face(z, index)) is None:
-            return gr.skip()
+    def send_to_set(which: int, state: Drawing, shown: str, work: Any) -> Updates:
+        if (one := face(state, shown)) is None:
+            return {sent: FORGOTTEN}
         try:
-            return {sent: "It is in the set of “Your own” now.", **own.add(which, state, one)}
+            return {sent: "It is in the set of “Your own” now.", **own.add(which, work, one)}
         except FullSet as error:
             return {sent: str(error)}
 
-    laid = [latent, drawn, sent, *buttons]
+    laid = [drawing, shown, drawn, sent, *buttons]
     source_of = [count, truncation, source]
     draw.click(draw_faces, [*source_of, seed], laid, **PRIVATE)
     surprise.click(draw_others, source_of, [seed, *laid], **PRIVATE)
-    neighbours.click(draw_around, [latent, chosen, step], laid, **PRIVATE)
+    neighbours.click(draw_around, [drawing, shown, step], laid, **PRIVATE)
     # Every click counts, also one that comes while the last is under way.
     drawn.click(
-        pick, None, [chosen, sent, *buttons], queue=False, trigger_mode="multiple",
+        pick, drawing, [drawing, sent, *buttons], queue=False, trigger_mode="multiple",
         show_progress="hidden", **PRIVATE,
     )  # fmt: skip
-    opens(edit.click, send_to_edit, [latent, chosen], (tabs,))
-    to_morph.click(send_to_morph, [latent, chosen, morph.state], [sent, *morph.outputs], **PRIVATE)
+    opens(edit.click, send_to_edit, [drawing, shown], (tabs, sent))
+    to_morph.click(send_to_morph, [drawing, shown, morph.state], [sent, *morph.outputs], **PRIVATE)
     for which, button in enumerate((to_with, to_without)):
         button.click(
             partial(send_to_set, which),
-            [latent, chosen, own.state],
+            [drawing, shown, own.state],
             [sent, *own.outputs],
             **PRIVATE,
         )

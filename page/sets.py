@@ -52,9 +52,7 @@ def open_set(
             faces.append(keep(largest_face(editor, path)))
         except UserError as error:
             problems.append(f"{Path(path).name}: {error}")
-    if len(paths) > room:
-        problems.append(f"{len(paths) - room} more were left out: the set is full.")
-    return tuple(faces), problems
+    return tuple(faces), problems + left_out(len(paths) - room)
 
 
 def with_one(faces: Faces, face: Face, most: int) -> Faces:
@@ -65,6 +63,16 @@ def with_one(faces: Faces, face: Face, most: int) -> Faces:
     if len(faces) >= most:
         raise FullSet(f"There are {most} faces already: take one out first.")
     return (*faces, face)
+
+
+def with_more(faces: Faces, more: Faces, most: int) -> tuple[Faces, list[str]]:
+    """As many as there may be, and a sentence if that leaves some out."""
+    room = most - len(faces)
+    return faces + more[:room], left_out(len(more) - room)
+
+
+def left_out(count: int) -> list[str]:
+    return [f"{count} more were left out: the set is full."] if count > 0 else []
 
 
 def without(faces: Faces, index: int) -> Faces:

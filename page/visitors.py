@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import gradio as gr
@@ -31,8 +31,9 @@ TRUNCATION = 0.85  # of faces that the model draws before anybody has asked for 
 SIZE = 384  # pixels of the live picture
 LARGE = 512  # of the whole photograph's longer side
 FACE, PHOTOGRAPH = VIEWS = ("Face", "Photograph")
-FORGET = 4 * 3600  # seconds after which a face is forgotten in any case
+FORGET = 4 * 3600  # seconds that Gradio keeps a face, counted anew whenever a listener writes it
 MOST_OPEN = 100  # faces, sets and morphs that all visitors have open
+FORGOTTEN = "This face was forgotten after a while. Please open it again."
 
 # Live pictures skip Gradio's queue, for its delay, so nothing else bounds how many are drawn at a
 # time. One thread each: a decode is too small to share, and threads that wait for one another are
@@ -75,8 +76,8 @@ class Opened:
     A live picture's request names what it is of by a key that nobody can guess. The references are
     weak: it lives in its visitor's gr.State, and is gone with it. Gradio forgets whoever called it
     longest ago, but neither counts live pictures as calls nor tells faces from calls of the API. So
-    it may keep many, and here is counted what is large: of more than MOST_OPEN the one that was
-    looked at longest ago has to `forget`.
+    it may keep many, and here is counted what is large, which is true as long as it holds a face:
+    of more than MOST_OPEN the one that was looked at longest ago has to `forget`.
     """
 
     def __init__(self) -> None:
@@ -90,29 +91,62 @@ class Opened:
     def add(self, what: Any) -> str:
         """A new key of `what`."""
         key = secrets.token_urlsafe(16)
-        self._keys[key] = what
-        self._use(what)
+        with self._lock:
+            self._keys[key] = what
+            self._use(what)
         return key
 
     def get(self, key: str) -> Any:
         """What has that key; None if it is gone, or had to forget."""
-        what = self._keys.get(key)
-        if what is None or what not in self._used:
-            return None
-        self._use(what)
+        with self._lock:
+            what = self._keys.get(key)
+            if what is not None:
+                self._use(what)
         return what
 
     def _use(self, what: Any) -> None:
-        with self._lock:
-            self._used.pop(what, None)
+        self._used.pop(what, None)
+        if what:
             self._used[what] = None
-            while len(self._used) > MOST_OPEN:
-                oldest = next(self._used.keys())
-                del self._used[oldest]
-                oldest.forget()
+        while len(self._used) > MOST_OPEN:
+            self._forget(next(self._used.keys()))
+
+    def _forget(self, what: Any) -> None:
+        del self._used[what]
+        for key in [key for key, known in self._keys.items() if known is what]:
+            del self._keys[key]
+        what.forget()
 
 
 opened = Opened()
+
+
+class Belongings:
+    """Base of dataclasses: what one visitor has that several listeners change, some taking long.
+
+    Gradio hands a listener its visitor's state as it is at the start, and keeps what it returns.
+    Were that another object each time, whoever ends last would undo what all others did. So it is
+    this one all along: a listener first works out what takes long, then changes what stands by
+    then, and shows it, while it holds `changing`.
+    """
+
+    def __post_init__(self) -> None:
+        self.changing = threading.Lock()  # not a field: Gradio copies those of the first one
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        """What a new visitor begins with: a lock of their own too, since none can be copied."""
+        return replace(self)
+
+
+class Openings:
+    """How many things one visitor has chosen to open."""
+
+    count = 0
+
+    def begin(self) -> Callable[[], bool]:
+        """Counts one more; what is returned says whether it is the last still."""
+        mine = self.count = self.count + 1
+        return lambda: mine == self.count
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +159,7 @@ class Sitting:
     views: the same face alone, and in its photograph, as the live picture shows them
     before: the sitting before the last Apply, unless another face was chosen since
     id: the same as long as the sliders' history goes on
+    photograph: the same as long as no other photograph is opened
     """
 
     faces: Faces
@@ -133,6 +168,7 @@ class Sitting:
     views: dict[str, View]
     before: Sitting | None = None
     id: str = field(default_factory=partial(secrets.token_urlsafe, 8))
+    photograph: str = field(default_factory=partial(secrets.token_urlsafe, 8))
 
     @classmethod
     def at(
@@ -175,13 +211,19 @@ class Sitting:
         edits = (*self.edits[: self.index], settings, *self.edits[self.index + 1 :])
         return replace(self, edits=edits)
 
+    def again(
+        self, editor: Editor, faces: Faces, index: int, edits: tuple[Settings, ...]
+    ) -> Sitting:
+        """The same photograph with other faces or edits, or another of its faces."""
+        return replace(Sitting.at(faces, index, edits, editor), photograph=self.photograph)
+
     def replaced(self, editor: Editor, face: Face) -> Sitting:
         """With `face`, unedited, in the place of the one being edited, and its photograph."""
         faces = tuple(
             face if number == self.index else replace(other, photo=face.photo)
             for number, other in enumerate(self.faces)
         )
-        return Sitting.at(faces, self.index, self.setting(Settings()).edits, editor)
+        return self.again(editor, faces, self.index, self.setting(Settings()).edits)
 
 
 def let_go(what: Any, **nothing: Any) -> None:
@@ -193,6 +235,11 @@ def let_go(what: Any, **nothing: Any) -> None:
 def remember(what: Any) -> dict[str, str]:
     """The value of a live picture that shows `what`."""
     return {"key": opened.add(what)}
+
+
+def gone(what: Any, shown: dict[str, str] | None) -> bool:
+    """Whether a live picture, whose value is `shown`, is of what was forgotten, not of `what`."""
+    return bool(shown) and opened.get(shown["key"]) is not what
 
 
 def download_edit(editor: Editor, sitting: Sitting, whole: bool) -> str:

@@ -46,7 +46,8 @@ def live(
     "view"}: what stands in the same tab. `page.frames` serves it.
     """
     figure = STAGE.format(hint=hint, alt=alt)
-    return html(figure, script("live"), elem_id, ["picture", "live"], server_functions=[draw])
+    classes = ["picture", "live"]
+    return html(figure, script("put", "live"), elem_id, classes, server_functions=[draw])
 
 
 def tools(start: dict[str, float]) -> gr.HTML:
@@ -55,7 +56,7 @@ def tools(start: dict[str, float]) -> gr.HTML:
     start: {slider: where it stands at first}, those that do not begin at 0. The listener of `input`
     is called when sliders rest elsewhere than before, while a filmstrip is shown.
     """
-    return html(TOOLS, script("tools"), "tools", value=start)
+    return html(TOOLS, script("put", "tools"), "tools", value=start)
 
 
 def search(known: dict[str, dict[str, str]]) -> gr.HTML:
@@ -152,9 +153,9 @@ def thumbnails(
     ]
 
 
-def script(name: str) -> str:
-    """What a widget does in the browser."""
-    return (SCRIPTS / f"{name}.js").read_text("utf-8")
+def script(*names: str) -> str:
+    """What a widget does in the browser; a file that several need comes first."""
+    return "\n".join((SCRIPTS / f"{name}.js").read_text("utf-8") for name in names)
 
 
 def icon(name: str) -> str:

@@ -110,6 +110,13 @@ def test_morph(client, photos):
     assert client.predict(faces, size=64, seconds=0.2, api_name="/morph").endswith(".mp4")
 
 
+def test_where_the_largest_face_counts_no_other_is_opened(client, editor, photos, monkeypatch):
+    monkeypatch.delattr(Editor, "open_all")
+    faces = [handle_file(path) for path in photos]
+    client.predict(faces, True, 64, 0.2, api_name="/morph")
+    client.predict(faces[:1], faces[1:], "Blue", api_name="/own_attribute")
+
+
 def test_own_attribute_comes_back_as_a_slider(client, editor, photos):
     sets = [[handle_file(path)] for path in photos]
     file, separation, words = client.predict(*sets, "Blue", api_name="/own_attribute")
@@ -139,6 +146,7 @@ def test_what_is_wrong_is_one_sentence(client, photos, tmp_path):
         "takes 2 to": ([photo], "/morph"),
         "at least one face": ([photo], [], "X", "/own_attribute"),
         "of another kind than": (photo, ["Smiling"], "/edit"),
+        "An argument is missing, too": (["a"] * 8, "/decode"),
         "than the documentation": (None, "/morph"),
     }
     for sentence, (*arguments, name) in calls.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gc
 import io
@@ -13,6 +14,7 @@ from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -28,14 +30,28 @@ from vaegan import (
     checkpoint,
     view,
 )
+from vaegan.custom import OwnAttribute
+from vaegan.face import Face
 
 gr = pytest.importorskip("gradio")
 
 import app  # noqa: E402
-from page import build, edit, look, models, photographs, visitors  # noqa: E402
+from page import (  # noqa: E402
+    build,
+    edit,
+    in_words,
+    look,
+    models,
+    morph,
+    own,
+    photographs,
+    random_faces,
+    visitors,
+)
 from page.edit import Openings, framed  # noqa: E402
 from page.morph import Chain  # noqa: E402
-from page.sets import FullSet, with_one  # noqa: E402
+from page.own import Workshop  # noqa: E402
+from page.sets import FullSet, with_more, with_one  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +71,26 @@ def component(page, elem_id: str):
 def decoded(url: str) -> np.ndarray:
     data = b64decode(url.removeprefix("data:image/jpeg;base64,"))
     return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def listener(page, what: str, event: str = "click", nth: int = -1):
+    """The function of the last thing, or the nth, on the page that is called `what`."""
+
+    def meant(one, target: int, kind: str) -> bool:
+        block = page.blocks.get(target)
+        called = what in (getattr(block, "label", None), getattr(block, "value", None))
+        return bool(one.fn) and kind == event and called
+
+    found = [one.fn for one in page.fns.values() for target in one.targets if meant(one, *target)]
+    return found[nth]
+
+
+def named(page, name: str):
+    return next(one.fn for one in page.fns.values() if one.name == name)
+
+
+def drawn(editor, count: int = 1, seed: int = 0) -> tuple[Face, ...]:
+    return tuple(editor.face_of(z[None]) for z in editor.draw(count, 1.0, seed))
 
 
 def sliders(**positions: object) -> dict[str, object]:
@@ -224,6 +260,207 @@ def test_of_too_many_things_open_the_one_left_alone_longest_is_forgotten(
     assert "This face was forgotten after a while. Please open it again." in said
 
 
+@pytest.fixture
+def nothing_open(monkeypatch) -> None:
+    """Nobody has anything open yet, and one thing may be."""
+    monkeypatch.setattr(visitors, "opened", visitors.Opened())
+    monkeypatch.setattr(visitors, "MOST_OPEN", 1)
+    for module in (edit, own, morph):
+        monkeypatch.setattr(module, "opened", visitors.opened)
+
+
+FORGOTTEN = "This face was forgotten after a while. Please open it again."
+
+
+@pytest.mark.usefixtures("nothing_open")
+def test_only_what_holds_a_face_takes_a_place(editor):
+    (face,) = drawn(editor)
+    visitors.remember(state := visitors.Sitting.at((face,)))
+    for empty in (Workshop(), Chain()):
+        key = visitors.remember(empty)["key"]
+        assert visitors.opened.get(key) is empty
+    assert state and len(visitors.opened) == 1
+    visitors.remember(chain := Chain((face,)))
+    chain.faces = ()
+    visitors.remember(chain)
+    assert not state and len(visitors.opened) == 0
+
+
+@pytest.mark.usefixtures("nothing_open")
+def test_a_forgotten_face_does_not_become_an_example(page, editor):
+    """Neither once another needed its place, nor once Gradio put the first state there again."""
+    (face,) = drawn(editor, seed=4)
+    work = Workshop(own=(slider(editor),), sets=((face,), (face,)))
+    work.sitting = visitors.Sitting.at((face,))
+    shown = visitors.remember(work)
+    save = listener(page, "Save face")
+    further, learn = named(page, "edit_further"), named(page, "learn")
+
+    def answers(work: Workshop) -> list[dict]:
+        return [save(shown, work), further(SimpleNamespace(), Openings(), shown, work),
+                learn("", shown, work), named(page, "enter")(shown, work)]  # fmt: skip
+
+    assert not any(FORGOTTEN in said.values() for said in answers(work)[:2])
+    assert all(FORGOTTEN in said.values() for said in answers(Workshop()))
+    work.sets = ((face,), (face,))
+    shown = visitors.remember(work)
+    visitors.remember(Chain((face,)))
+    assert work.sitting is None and work.sets == ((), ())
+    said = answers(work)
+    assert all(FORGOTTEN in each.values() for each in said)
+    assert not any(isinstance(value, str) and value.endswith("png") for value in said[0].values())
+    assert FORGOTTEN not in save(None, Workshop()).values()  # the first example, as it is shown
+
+
+def test_a_forgotten_drawing_does_not_become_another(page):
+    """Gradio puts the first one there again, while the page still shows the later."""
+    first = next(block.value for block in page.blocks.values()
+                 if isinstance(getattr(block, "value", None), random_faces.Drawing))  # fmt: skip
+    updates = named(page, "draw_faces")(4, 1.0, "The training faces", 5).values()
+    (drawing,) = (one for one in updates if isinstance(one, random_faces.Drawing))
+    pick, to_morph = named(page, "pick"), named(page, "send_to_morph")
+
+    def sent(state: random_faces.Drawing) -> Chain:
+        (picked,) = (one for one in pick(state, SimpleNamespace(index=2)).values()
+                     if isinstance(one, random_faces.Drawing))  # fmt: skip
+        said = to_morph(picked, drawing.id, chain := Chain())
+        assert (FORGOTTEN in said.values()) == (state is first)
+        return chain
+
+    assert torch.equal(sent(drawing).faces[0].z, drawing.z[2:3])
+    assert sent(first).faces == ()
+    for name, more in (("send_to_morph", Chain()), ("draw_around", 0.3)):  # none was picked
+        assert list(named(page, name)(first, first.id, more).values()) == [FORGOTTEN]
+    to_edit = named(page, "send_to_edit")
+    said = to_edit(SimpleNamespace(), Openings(), first, drawing.id).values()
+    assert list(said) == [FORGOTTEN]
+
+
+@pytest.mark.usefixtures("nothing_open")
+def test_a_photograph_that_waits_to_be_framed_is_forgotten_too(page, editor, astronaut):
+    state = visitors.Sitting.at((editor.open(astronaut),))
+    (held,) = (value for value in named(page, "frame_another")(state).values()
+               if isinstance(value, edit.Unframed))  # fmt: skip
+    use = named(page, "use_frame")
+    arguments = (SimpleNamespace(box=[0, 0, 100, 100]), Openings(), held, None, "")
+    assert any(isinstance(value, visitors.Sitting) for value in use(*arguments).values())
+    held = edit.Unframed(astronaut)
+    visitors.opened.add(held)
+    visitors.remember(chain := Chain(drawn(editor)))
+    assert held.photo is None and chain.faces
+    arguments = (SimpleNamespace(box=[0, 0, 100, 100]), Openings(), held, None, "")
+    assert FORGOTTEN in use(*arguments).values()
+    given_up = (SimpleNamespace(box=None), Openings(), held, None, "")
+    assert FORGOTTEN not in use(*given_up).values()
+
+
+def test_a_frame_that_cannot_be_used_is_one_sentence(page, editor, astronaut, monkeypatch):
+    def refuse(*_, **__):
+        raise BadImage("It cannot be.")
+
+    monkeypatch.setattr(editor, "open", refuse)
+    held = edit.Unframed(astronaut)
+    arguments = (SimpleNamespace(box=[0, 0, 100, 100]), Openings(), held, None, "")
+    assert "It cannot be." in named(page, "use_frame")(*arguments).values()
+
+
+# ---------------------------------------------------------------- several things at once
+
+
+def slider(editor, name: str = "Mine") -> OwnAttribute:
+    return OwnAttribute(name, torch.ones(8), (1, 1), None, editor.model)
+
+
+def test_sets_are_filled_at_once_and_sliders_go_meanwhile(page, editor, monkeypatch):
+    """Whoever ends last undoes nothing of what was done since it began."""
+    old, kept = slider(editor, "Old"), slider(editor, "Kept")
+    work = Workshop(own=(old, kept))
+    (face,) = drawn(editor)
+
+    def open_set(editor, paths, keep, room):
+        if paths == ["slow"]:
+            listener(page, "Without it", "upload")(["quick"], work)
+            listener(page, "Remove", nth=0)(work, 1.0, 2.0)
+        return (face,), []
+
+    monkeypatch.setattr(own, "open_set", open_set)
+    listener(page, "With it", "upload")(["slow"], work)
+    assert work.sets == ((face,), (face,))
+    assert work.own == (kept,)
+
+
+def test_sliders_stay_where_they_stood_when_one_goes_meanwhile(page, editor, monkeypatch):
+    old, kept, new = (slider(editor, name) for name in ("Old", "Kept", "New"))
+    work = Workshop(own=(old, kept))
+
+    def attribute_from(*_, **__):
+        work.own = (kept,)
+        return new
+
+    monkeypatch.setattr(editor, "attribute_from", attribute_from)
+    updates = named(page, "learn")("New", None, work, 1.0, -2.0, 0.0, 0.0)
+    assert work.own == (new, kept)
+    shown = [value for value in updates.values() if isinstance(value, gr.Slider)]
+    assert [(one.label, one.value) for one in shown[:2]] == [("New", 1.5), ("Kept", -2.0)]
+
+
+def test_of_faces_to_try_on_the_one_chosen_last_stays(page, editor, astronaut, monkeypatch):
+    """An example may be clicked on while a photograph is being opened."""
+    work = Workshop()
+    photo = editor.open(astronaut)
+    pick = named(page, "try_sample")
+
+    def largest_face(*_):
+        pick(work, SimpleNamespace(index=2))
+        return photo
+
+    monkeypatch.setattr(own, "largest_face", largest_face)
+    named(page, "try_photo")({"path": "a.png"}, work)
+    assert work.sitting.face.photo is None
+    monkeypatch.setattr(own, "largest_face", lambda *_: photo)
+    named(page, "try_photo")({"path": "a.png"}, work)
+    assert work.sitting.face is photo
+
+
+def test_a_morph_keeps_what_is_done_while_photographs_are_opened(page, editor, monkeypatch):
+    chain = Chain()
+    faces = drawn(editor, morph.MOST)
+
+    def open_set(*_):
+        named(page, "add_random")(chain)
+        named(page, "turn_to")("Spherical", chain)
+        return faces, []
+
+    monkeypatch.setattr(morph, "open_set", open_set)
+    updates = named(page, "add")(["a.png"], chain)
+    assert chain.spherical and len(chain.faces) == morph.MOST
+    assert chain.faces[1:] == faces[:-1]  # after the random one
+    assert "1 more were left out: the set is full." in updates.values()
+
+
+def test_a_film_of_a_morph_that_was_changed_meanwhile_is_not_shown(page, editor, monkeypatch):
+    chain = Chain(drawn(editor, 2))
+    film = [".mp4", 256, 1.0, True, True, False, chain]
+    monkeypatch.setattr(morph, "write_film", lambda *_: "film.mp4")
+    assert list(named(page, "film")(*film).values()) == ["", "film.mp4"]
+
+    def change(*_):
+        named(page, "add_random")(chain)
+        return "film.mp4"
+
+    monkeypatch.setattr(morph, "write_film", change)
+    said = named(page, "film")(*film).values()
+    assert list(said) == ["The morph was changed meanwhile. Please make the film again.", None]
+
+
+def test_each_visitor_begins_with_belongings_of_their_own(editor):
+    for one in (Workshop(), Chain()):
+        other = copy.deepcopy(one)
+        assert type(other) is type(one) and other.changing is not one.changing
+        with one.changing:
+            assert other.changing.acquire(blocking=False)
+
+
 def test_what_was_set_for_another_face_is_not_applied_or_saved(page, editor, astronaut):
     """Its values are of the click, the face is of when its turn has come."""
     state = visitors.Sitting.at((editor.open(astronaut),))
@@ -299,6 +536,8 @@ def test_a_full_set_takes_no_more(editor):
     assert with_one((a,), b, 2) == (a, b)
     with pytest.raises(FullSet, match="There are 2 faces already"):
         with_one((a, b), a, 2)
+    assert with_more((a,), (b,), 2) == ((a, b), [])
+    assert with_more((a,), (b, a, b), 2) == ((a, b), ["2 more were left out: the set is full."])
 
 
 def test_a_large_photograph_is_kept_smaller(editor, astronaut, tmp_path, monkeypatch):
@@ -383,6 +622,18 @@ def test_frames_come_by_a_route_of_their_own(client, editor, astronaut):
         assert ask(name, json.dumps(wish).encode()) == (404, ""), name
 
 
+def test_a_place_on_the_way_is_a_number(client, editor):
+    key = visitors.remember(chain := Chain(drawn(editor, 2)))["key"]
+
+    def status(t: str) -> int:
+        wish = f'{{"key": "{key}", "sliders": {{"t": {t}}}}}'
+        return httpx.post(f"{client.src.rstrip('/')}/frame/morphed", content=wish).status_code
+
+    assert status("0.5") == 200
+    assert [status(t) for t in ("NaN", '"x"', "null", "[]")] == [400] * 4
+    assert len(chain.faces) == 2
+
+
 def test_only_a_square_in_the_photograph_is_a_frame():
     photo = Image.new("RGB", (300, 200))
     assert framed([10, 20.5, 110, 120.5], photo) == (10, 20.5, 110, 120.5)
@@ -399,6 +650,23 @@ def test_models_of_one_name_can_be_told_apart():
     ]
     assert models.titles(editors) == ["x", "x 2", "y", "x@v2", "x@refs/pr/1"]
     assert models.address("x@v2") == "x-v2"
+
+
+def test_a_page_says_what_its_own_model_is(editor, tiny_snapshot):
+    snapshot = checkpoint.load_snapshot(tiny_snapshot)
+    config = dataclasses.replace(snapshot.config, model="gan")
+    networks = {"decoder": snapshot.decoder}
+    gan = Editor(dataclasses.replace(snapshot, config=config, networks=networks), None, "gan")
+    bundled = SimpleNamespace(name="faces64", encoder=editor.encoder, config=editor.config)
+    mine, drawing, known = map(in_words, (editor, gan, bundled))
+    assert "(VAE-GAN)" in mine and "*encoder* turns a photograph into z" in mine
+    assert "(GAN)" in drawing and "It has no encoder" in drawing
+    assert "reconstruction" in mine and "reconstruction" not in drawing
+    assert ["celebrities" in words for words in (mine, drawing, known)] == [False, False, True]
+    several = build(editor, gan)
+    told = [block.value for block in several.blocks.values()
+            if getattr(block.parent, "elem_id", None) == "about"]  # fmt: skip
+    assert told == [words.strip() for words in (mine, drawing)]
 
 
 def test_a_slider_tells_what_it_was_measured_to_do():

@@ -22,11 +22,14 @@ from vaegan import (
     colours,
     directions,
     images,
+    latents,
+    refine,
     select,
 )
 from vaegan.attributes import AttributeVectors
 from vaegan.checkpoint import load_snapshot
 from vaegan.config import PRESETS
+from vaegan.errors import UserError
 from vaegan.face import Face
 from vaegan.view import FaceView, PhotoView
 
@@ -261,7 +264,7 @@ def test_refining_brings_the_reconstruction_nearer(astronaut):
     assert 0 < way.square().mean().sqrt() < 1
     assert steps[-1].crop is face.crop and steps[-1].photo is face.photo
     assert torch.is_grad_enabled()
-    with pytest.raises(ValueError, match="drew this face itself"):
+    with pytest.raises(UserError, match="drew this face itself"):
         next(editor.refine(editor.face_of(face.z)))
 
 
@@ -287,6 +290,50 @@ def test_unknown_attributes_and_impossible_detail_are_refused(editor, face):
         editor.edit(face, {"Tall": 1.0})
     with pytest.raises(ValueError, match="between 0 and 1"):
         editor.edit(face, {}, detail=1.5)
+
+
+def test_what_a_drawn_face_cannot_do_is_one_sentence(editor):
+    drawn = editor.face_of(editor.draw(1, seed=1))
+    for impossible, said in (
+        (lambda: editor.edit(drawn, {}, paste=True), "there is no photograph of it"),
+        (lambda: editor.compose([]), "no face to edit"),
+        (lambda: editor.interpolate(drawn, drawn, steps=1), "at least two pictures"),
+        (lambda: latents.along(drawn.z, torch.tensor([0.5])), "at least two faces"),
+        (lambda: latents.times(1), "at least two pictures"),
+    ):
+        with pytest.raises(UserError, match=rf"^[A-Z].*{said}.*\.$"):
+            impossible()
+
+
+class Turn:
+    """Counts how often it is taken, and that nobody holds it twice."""
+
+    def __init__(self) -> None:
+        self.taken, self.held = 0, False
+
+    def __enter__(self) -> None:
+        assert not self.held
+        self.taken, self.held = self.taken + 1, True
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+
+def test_others_get_their_turn_between_two_steps_or_pictures(
+    editor, face, tiny_snapshot, monkeypatch
+):
+    monkeypatch.setattr(refine, "FROM_AFAR", 5)
+    snapshot = load_snapshot(tiny_snapshot)
+    networks = {"decoder": snapshot.decoder}
+    gan = Editor(dataclasses.replace(snapshot, networks=networks), None, "gan")
+    seen = gan.adopt(face, turn := Turn())
+    assert turn.taken == 5 + 1
+    torch.testing.assert_close(seen.z, gan.adopt(face).z)
+    editor.adopt(face, turn := Turn())
+    assert turn.taken == 2
+    others = [editor.face_of(z[None]) for z in editor.draw(3, seed=0)]
+    editor.attribute_from([face], others, "Mine", turn := Turn())
+    assert turn.taken == 4 + 1
 
 
 def test_a_morph_begins_at_one_face_and_ends_at_the_other(editor, face):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageCms, features
 
 from vaegan import images
+from vaegan.errors import UserError
 from vaegan.images import BadImage, open_image
 
 
@@ -298,5 +299,5 @@ def test_lossless_formats_keep_every_pixel(tmp_path):
 def test_other_formats_go_out_as_png_and_other_endings_are_refused(tmp_path):
     assert images.ending(open_image(encode(picture(), "PPM"))) == "png"
     assert images.writable("a.JPEG") and not images.writable("a.jp2")
-    with pytest.raises(ValueError, match=r"a.doc does not end in one of jpg, png"):
+    with pytest.raises(UserError, match=r"a.doc does not end in one of jpg, png"):
         images.save(picture(), tmp_path / "a.doc")

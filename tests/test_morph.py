@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from vaegan import Editor, align, latents, morph, video, view
+from vaegan.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,11 @@ def test_a_shrunk_face_stays_in_its_place(faces):
 
 
 def test_impossible_films_are_refused(editor, faces):
-    with pytest.raises(ValueError, match="no photograph"):
+    with pytest.raises(UserError, match="no photograph"):
         morph.film(editor, faces[1:], torch.tensor([0.0]), 96, whole=True)
-    with pytest.raises(ValueError, match="two faces"):
+    with pytest.raises(UserError, match="two faces"):
         morph.film(editor, faces[:1], torch.tensor([0.0]), 96)
-    with pytest.raises(ValueError, match="would have 5121 million pixels, more than 250"):
+    with pytest.raises(UserError, match="would have 5121 million pixels, more than 250"):
         morph.film(editor, faces, latents.times(5000), 1012)
 
 
@@ -135,9 +136,9 @@ def test_gif_keeps_speed_frames_and_colours(frames, tmp_path):
 
 
 def test_other_endings_and_no_pictures_are_refused(frames, tmp_path):
-    with pytest.raises(ValueError, match=r"does not end in \.mp4 or \.gif"):
+    with pytest.raises(UserError, match=r"does not end in \.mp4 or \.gif"):
         video.write(frames, tmp_path / "a.avi", fps=20)
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(UserError, match="no picture"):
         video.write([], tmp_path / "a.gif", fps=20)
     assert list(tmp_path.iterdir()) == []
 

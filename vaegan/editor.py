@@ -13,6 +13,7 @@ immutable `Face`. So one editor serves any number of people at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from vaegan.view import FaceView, View
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
 PhotoLike = Image.Image | str | Path | bytes  # what a photograph may be given as
+Turn = AbstractContextManager[Any]  # for those who share the cores with others
 MOST_FACES = 8  # of a photograph, that are opened
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
@@ -226,7 +228,7 @@ class Editor:
         Raises:
             VectorError: an unknown attribute.
             SettingsError: a slider's value is no number; detail or softness outside [0, 1].
-            ValueError: nothing to paste into.
+            UserError: nothing to paste into.
         """
         wanted = Settings(
             settings, tuple(hold), blend.DETAIL if detail is None else detail, softness
@@ -274,12 +276,12 @@ class Editor:
 
         Raises:
             VectorError: an unknown attribute.
-            ValueError: a face without a photograph.
+            UserError: a face without a photograph, or no face.
         """
         photo = None
         for face, settings in edits:
             if face.photo is None or face.matrix is None:
-                raise ValueError("This face was drawn by the model: there is no photograph of it.")
+                raise UserError("This face was drawn by the model: there is no photograph of it.")
             photo = photo or face.photo
             x = images.from_pil(Image.fromarray(face.crop))[None]
             base = blend.Base(x, face.reconstruction)
@@ -288,7 +290,7 @@ class Editor:
             levels = images.to_levels(change)
             photo = align.paste(photo, levels, face.matrix, settings.softness)
         if photo is None:
-            raise ValueError("There is no face to edit.")
+            raise UserError("There is no face to edit.")
         return photo
 
     def filmstrip(
@@ -332,10 +334,10 @@ class Editor:
         """Yields the face with a closer and closer z, once for each step; see `vaegan.refine`.
 
         Raises:
-            ValueError: the model drew this face, so there is nothing to come closer to.
+            UserError: the model drew this face, so there is nothing to come closer to.
         """
         if face.photo is None:
-            raise ValueError("The model drew this face itself, so z fits it already.")
+            raise UserError("The model drew this face itself, so z fits it already.")
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
         for z in optimisation.refine(self.decoder, face.z, x, self.prior.cholesky, steps):
             yield replace(face, z=z, reconstruction=self.decode(z))
@@ -353,9 +355,13 @@ class Editor:
     def interpolate(
         self, a: Face, b: Face, steps: int = 9, spherical: bool = False
     ) -> list[Image.Image]:
-        """`steps` pictures from a to b, both included; see `between`."""
+        """`steps` pictures from a to b, both included; see `between`.
+
+        Raises:
+            UserError: fewer than two.
+        """
         if steps < 2:
-            raise ValueError("a morph needs at least two pictures")
+            raise UserError("A morph needs at least two pictures.")
         z = torch.cat([self.between(a, b, t, spherical) for t in np.linspace(0, 1, steps)])
         return [images.to_pil(x) for x in self.decode(z)]
 
@@ -389,18 +395,26 @@ class Editor:
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
 
     @torch.no_grad()
-    def adopt(self, face: Face) -> Face:
+    def adopt(self, face: Face, turn: Turn | None = None) -> Face:
         """A face that another model opened, as this one sees it.
 
         A GAN has no encoder: its z is found by optimisation, in some seconds.
+
+        turn: held while something is worked out, and let go between two steps of the search.
         """
+        turn = turn or nullcontext()
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
         if self.encoder is None:
-            mean, steps = self.prior.mean[None], optimisation.FROM_AFAR
-            *_, z = optimisation.refine(self.decoder, mean, x, self.prior.cholesky, steps)
+            z, steps = self.prior.mean[None], optimisation.FROM_AFAR
+            search = optimisation.refine(self.decoder, z, x, self.prior.cholesky, steps)
+            for _ in range(steps):
+                with turn:
+                    z = next(search)
         else:
-            z, _ = self.encoder(x.contiguous(memory_format=torch.channels_last))
-        return replace(face, z=z, reconstruction=self.decode(z))
+            with turn:
+                z, _ = self.encoder(x.contiguous(memory_format=torch.channels_last))
+        with turn:
+            return replace(face, z=z, reconstruction=self.decode(z))
 
     # ------------------------------------------------------------ attributes of one's own
 
@@ -409,20 +423,30 @@ class Editor:
         with_images: Sequence[PhotoLike | Face],
         without_images: Sequence[PhotoLike | Face],
         name: str,
+        turn: Turn | None = None,
     ) -> OwnAttribute:
         """A slider from two sets: photographs (their largest face), or faces already open.
 
         Of one face each, it adds what the first has that the second has not.
 
+        turn: held while something is worked out, and let go between two faces.
+
         Raises:
             VectorError: a set is empty, or the name is no name.
             BadImage, FaceNotFound: a photograph that cannot be used.
         """
-        has, has_not = (
-            torch.cat([self.mirrored_mean(one) for one in faces]) if faces else torch.empty(0)
-            for faces in (with_images, without_images)
-        )
-        return self._space.learn(has, has_not, name, self.model)
+        turn = turn or nullcontext()
+
+        def latents_of(faces: Sequence[PhotoLike | Face]) -> Tensor:
+            found = []
+            for face in faces:
+                with turn:
+                    found.append(self.mirrored_mean(face))
+            return torch.cat(found) if found else torch.empty(0)
+
+        has, has_not = latents_of(with_images), latents_of(without_images)
+        with turn:
+            return self._space.learn(has, has_not, name, self.model)
 
     def score(self, own: OwnAttribute, mu: Tensor) -> Tensor:
         """How much faces have of it, (N,): higher is more. mu: (N, latent_dim), mirrored means."""

@@ -137,10 +137,10 @@ def save(image: Image.Image, path: str | Path) -> None:
     either. It carries nothing else: neither place nor camera nor time.
 
     Raises:
-        ValueError: an ending that no format in ENDINGS has.
+        UserError: an ending that no format in ENDINGS has.
     """
     if not writable(path):
-        raise ValueError(f"{Path(path).name} does not end in one of {', '.join(ENDINGS.values())}.")
+        raise UserError(f"{Path(path).name} does not end in one of {', '.join(ENDINGS.values())}.")
     kind = _kind(path)
     formats = {known: name for name, known in ENDINGS.items()}
     exif = Image.Exif()

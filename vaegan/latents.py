@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vaegan.errors import UserError
+
 
 def between(a: Tensor, b: Tensor, t: Tensor, center: Tensor | None = None) -> Tensor:
     """From a to b: (N, D) for a, b of shape (D,) and t (N,) in [0, 1].
@@ -33,7 +35,7 @@ def between(a: Tensor, b: Tensor, t: Tensor, center: Tensor | None = None) -> Te
 def along(points: Tensor, t: Tensor, center: Tensor | None = None) -> Tensor:
     """Along a chain of points (K, D), each leg taking as long: (N, D) for t (N,) in [0, 1]."""
     if len(points) < 2:
-        raise ValueError("a morph needs at least two faces")
+        raise UserError("A morph needs at least two faces.")
     legs = len(points) - 1
     position = t.clamp(0, 1) * legs
     leg = position.floor().clamp(max=legs - 1).long()
@@ -51,7 +53,7 @@ def times(frames: int, legs: int = 1, ease: bool = True, back: bool = True) -> T
     back: the way back follows, without the ends a second time, so that the film runs in a circle.
     """
     if frames < 2:
-        raise ValueError("a film needs at least two pictures")
+        raise UserError("A film needs at least two pictures.")
     position = torch.linspace(0, legs, frames, dtype=torch.double)
     if ease:
         leg = position.floor().clamp(max=legs - 1)

@@ -10,10 +10,9 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaegan import align, images, latents, video
-from vaegan.editor import Editor
+from vaegan.editor import Editor, Turn
+from vaegan.errors import UserError, command_line
 from vaegan.face import Face, thumbnail
 from vaegan.view import plain
 
@@ -49,7 +49,7 @@ def film(
     size: int = 384,
     spherical: bool = False,
     whole: bool = False,
-    turn: AbstractContextManager[Any] | None = None,
+    turn: Turn | None = None,
 ) -> list[Image.Image]:
     """The frames of a morph along `faces`.
 
@@ -61,14 +61,14 @@ def film(
         turn: held while a picture is drawn, and let go between two, where many share the cores.
 
     Raises:
-        ValueError: fewer than two faces, too large a film, or `whole` without a photograph.
+        UserError: fewer than two faces, too large a film, or `whole` without a photograph.
     """
     first = scaled(faces[0], size)
     if whole and first.photo is None:
-        raise ValueError("The first face was drawn by the model: there is no photograph behind it.")
+        raise UserError("The first face was drawn by the model: there is no photograph behind it.")
     width, height = first.photo.size if whole and first.photo else (size, size)
     if (pixels := len(set(times.tolist())) * width * height) > MOST:
-        raise ValueError(
+        raise UserError(
             f"This film would have {pixels / 1e6:.0f} million pixels, more than {MOST / 1e6:.0f}: "
             "make it shorter or smaller."
         )
@@ -182,18 +182,15 @@ def open_face(editor: Editor, name: str) -> Face:
     return editor.open(name)
 
 
+@command_line
 def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
-    try:
-        editor = Editor.from_pretrained(flags.model, revision=flags.revision)
-        faces = [open_face(editor, name) for name in flags.faces]
-        legs = len(faces) - 1
-        times = film_times(flags.seconds, flags.fps, legs, not flags.steady, not flags.once)
-        pictures = film(editor, faces, times, flags.size, flags.spherical, flags.whole)
-        video.write(pictures, flags.out, flags.fps)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    editor = Editor.from_pretrained(flags.model, revision=flags.revision)
+    faces = [open_face(editor, name) for name in flags.faces]
+    legs = len(faces) - 1
+    times = film_times(flags.seconds, flags.fps, legs, not flags.steady, not flags.once)
+    pictures = film(editor, faces, times, flags.size, flags.spherical, flags.whole)
+    video.write(pictures, flags.out, flags.fps)
     for warning in {face.warning for face in faces} - {""}:
         print(warning, file=sys.stderr)
     return 0

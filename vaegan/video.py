@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from vaegan import files
+from vaegan.errors import UserError
 
 MARK = "Made with a face editor. Not a photograph."  # stands in the file's metadata
 RATES = {".mp4": 24, ".gif": 20}  # by ending, pictures a second where nobody says other
@@ -20,14 +21,14 @@ def write(frames: Sequence[Image.Image], path: str | Path, fps: int) -> None:
     """Writes frames of one size to .mp4 or .gif, by the path's ending.
 
     Raises:
-        ValueError: another ending, or no frame.
+        UserError: another ending, or no frame.
     """
     path = Path(path)
     writers = {".mp4": write_mp4, ".gif": write_gif}
     if path.suffix.lower() not in writers:
-        raise ValueError(f"{path.name} does not end in {' or '.join(writers)}.")
+        raise UserError(f"{path.name} does not end in {' or '.join(writers)}.")
     if not frames:
-        raise ValueError("There is no picture to write.")
+        raise UserError("There is no picture to write.")
     with files.atomic(path) as temporary:
         writers[path.suffix.lower()](frames, temporary, fps)
 

@@ -23,26 +23,35 @@ const show = () => {
     side = Math.min(width, height) / 2;
     [left, top] = [(width - side) / 2, (height - side) / 3];
     draw();
-    element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    element.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
 };
 watch("value", show);
 show();  // it may come to the page with its first photograph
+let held = null;  // by which pointer: a second finger does not take the frame from the first
 square.addEventListener("pointerdown", (event) => {
+    if (held !== null) return;
+    held = event.pointerId;
     const pulled = event.target.matches(".corner");
     const scale = props.value.width / picture.clientWidth;
     let [x, y] = [event.clientX, event.clientY];
-    square.setPointerCapture(event.pointerId);
+    square.setPointerCapture(held);
     const follow = (event) => {
+        if (event.pointerId !== held) return;
         const [dx, dy] = [(event.clientX - x) * scale, (event.clientY - y) * scale];
         [x, y] = [event.clientX, event.clientY];
         if (pulled) side += (dx + dy) / 2;
         else [left, top] = [left + dx, top + dy];
         draw();
     };
+    const end = (event) => {
+        if (event.pointerId !== held) return;
+        held = null;
+        square.removeEventListener("pointermove", follow);
+        square.removeEventListener("lostpointercapture", end);
+    };
     square.addEventListener("pointermove", follow);
-    const end = () => square.removeEventListener("pointermove", follow);
-    for (const kind of ["pointerup", "pointercancel"])
-        square.addEventListener(kind, end, { once: true });
+    square.addEventListener("lostpointercapture", end);
 });
 square.addEventListener("keydown", (event) => {
     const step = Math.max(props.value.width, props.value.height) / (event.shiftKey ? 200 : 50);

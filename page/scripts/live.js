@@ -66,10 +66,7 @@ scope.addEventListener("pointerdown", ({ target, pointerType }) => {
     stood = target.value;
 });
 scope.addEventListener("pointercancel", ({ target }) => {
-    if (target !== touched || target.value === stood) return;
-    target.value = stood;
-    for (const kind of ["input", "change"])
-        target.dispatchEvent(new Event(kind, { bubbles: true }));
+    if (target === touched && target.value !== stood) put(target, stood);
 });
 
 // Press and hold: the face as it was.
@@ -93,6 +90,7 @@ stage.addEventListener("compare", compare);
 watch("value", () => {
     // The tools keep a history for each face, and begin it here.
     stage.dataset.start = JSON.stringify(props.value?.start ?? {});
+    stage.dataset.photograph = props.value?.photograph ?? "";
     stage.dataset.face = props.value?.face ?? "";
     showView();
 });

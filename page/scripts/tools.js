@@ -1,7 +1,6 @@
 // Undo, redo, reset, compare: what a person does to the sliders as a whole.
 //
 // Its value is where the sliders stand at first that do not begin at 0.
-// The sliders are moved as a hand would move them, so that Gradio and the live picture notice.
 const scope = element.closest(".tabitem");
 const stage = scope.querySelector(".block.live");
 const [undo, redo, reset, compare] = element.querySelectorAll("button");
@@ -27,21 +26,21 @@ const plain = () => JSON.stringify({
         sliders().map(({ id }) => [id, props.value[id.slice(7)] ?? 0])),
     hold: [],
 });
-const setValue = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
 const move = (text) => {
     const wanted = JSON.parse(text);
     for (const slider of sliders()) {
         const range = slider.querySelector("[type=range]");
-        if (Number(range.value) === (wanted.sliders[slider.id] ?? 0)) continue;
-        setValue.call(range, wanted.sliders[slider.id] ?? 0);
-        for (const kind of ["input", "change"])
-            range.dispatchEvent(new Event(kind, { bubbles: true }));
+        const place = wanted.sliders[slider.id] ?? 0;
+        if (Number(range.value) !== place) put(range, place);
     }
     for (const tick of ticks())
         if (tick.checked !== wanted.hold.includes(tick.name)) tick.click();
 };
 
-let past = [], future = [], now = null, face = null, kept = null, drawn = null, timer = 0;
+let past = [], future = [], now = null, face = null, drawn = null, timer = 0;
+// kept: where the sliders stood when this face was opened or last saved; behind: whether an edit of
+// the photograph from before Apply, or of another of its faces, is not saved; saving: what is.
+let photograph = null, kept = null, behind = false, saving = null;
 const show = () => {
     undo.disabled = past.length === 0;
     redo.disabled = future.length === 0;
@@ -52,7 +51,11 @@ const settle = () => {
     clearTimeout(timer);
     const here = position();
     const opened = stage.dataset.face || null;
-    if (opened !== face) [past, future, now, face] = [[], [], opened && start(), opened];
+    if (opened !== face) {
+        behind = photograph === stage.dataset.photograph && (behind || now !== kept);
+        [past, future, now, face] = [[], [], opened && start(), opened];
+        [photograph, kept] = [stage.dataset.photograph, now];
+    }
     if (face && here !== now) {
         past.push(now);
         future = [];
@@ -102,9 +105,18 @@ scope.addEventListener("drop", (event) => {
 });
 // Whoever would leave an edit that is not saved is asked first; so is who only lost the server for
 // a moment, after which Gradio loads the page anew.
-window.addEventListener("saved", () => { if (scope.checkVisibility()) kept = position(); });
+scope.addEventListener("click", ({ target }) => {
+    if (target.closest("button")) settle();  // what it does may come before the rest is over
+    if (target.closest("#saves button")) saving = { face, now };
+});
+window.addEventListener("saved", () => {
+    if (!saving || !scope.checkVisibility()) return;
+    behind = false;
+    if (saving.face === face) kept = saving.now;
+});
 window.addEventListener("beforeunload", (event) => {
-    if (past.length && position() !== kept) event.preventDefault();
+    settle();
+    if (behind || now !== kept) event.preventDefault();
 });
 scope.addEventListener("input", later);
 new MutationObserver(later).observe(

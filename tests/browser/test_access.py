@@ -61,6 +61,18 @@ def test_axe_finds_nothing_serious(
     assert not any(found.values()), "\n".join(f"{k}: {v}" for k in found for v in found[k])
 
 
+def test_messages_are_there_before_they_say_something(page):
+    """Else a screen reader would not tell; and they leave no gap while they say nothing."""
+    column = page.locator("#source")
+    note = column.get_by_role("status").first
+    expect(note).to_have_text("")
+    gap = column.evaluate("column => parseFloat(getComputedStyle(column).rowGap)")
+    above = column.locator(".upload").first.bounding_box()
+    below = column.get_by_text("Examples").bounding_box()
+    assert above["y"] + above["height"] + gap == pytest.approx(below["y"], abs=1)
+    assert column.locator(".message").first.bounding_box()["height"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 820, 1440])
 def test_every_tab_fits(visit: Callable[..., Page], width: int):

@@ -14,6 +14,8 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from test_page import ASTRONAUT, changed, distance, pixels, saved, settled, slider, source, upload
 
+from page.morph import PLAY
+
 
 def click(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
@@ -397,6 +399,60 @@ def test_a_face_that_is_not_found_is_framed_by_hand(page, tmp_path):
     expect(page.locator("#framing")).to_be_hidden()
 
 
+def test_a_second_finger_does_not_throw_the_frame_aside(visit, tmp_path):
+    page = visit(has_touch=True)
+    file = tmp_path / "plain.png"
+    Image.new("RGB", (512, 512), "gray").save(file)
+    page.locator("input[type=file]").first.set_input_files(file)
+    square = page.get_by_role("application")
+    expect(square).to_be_in_viewport(ratio=1)
+    page.wait_for_timeout(500)  # it was scrolled to
+    touches = page.context.new_cdp_session(page)
+    box = square.bounding_box()
+    one, other = ({"x": box["x"] + x, "y": box["y"] + 30, "id": n} for n, x in enumerate((30, 90)))
+
+    def touch(kind: str, *points: dict[str, float]) -> None:
+        touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+        page.wait_for_timeout(100)  # they come with the next frame
+
+    touch("touchStart", one)
+    touch("touchStart", one, other)
+    for step in range(1, 5):
+        touch("touchMove", one, {**other, "x": other["x"] + 8 * step})
+    assert square.bounding_box() == box
+    touch("touchMove", one)  # the other is lifted
+    touch("touchMove", {**one, "x": one["x"] - 40})
+    assert square.bounding_box()["x"] == pytest.approx(box["x"] - 40, abs=1)
+    touch("touchEnd")
+    touch("touchStart", one)  # and again
+    touch("touchMove", {**one, "x": one["x"] + 40})
+    touch("touchEnd")
+    assert square.bounding_box()["x"] == pytest.approx(box["x"], abs=1)
+
+
+SCROLLS = """
+() => {
+    window.scrolls = [];
+    Element.prototype.scrollIntoView = (how) => { window.scrolls.push(how.behavior); };
+}
+"""
+
+
+@pytest.mark.parametrize(("motion", "how"), [("reduce", "auto"), ("no-preference", "smooth")])
+def test_who_wants_less_motion_is_not_scrolled_slowly(visit, tmp_path, motion, how):
+    page = visit(reduced_motion=motion)
+    page.evaluate(SCROLLS)
+    file = tmp_path / "plain.png"
+    Image.new("RGB", (300, 200), "gray").save(file)
+    page.locator("input[type=file]").first.set_input_files(file)
+    expect(page.get_by_role("application")).to_be_visible()
+    page.get_by_role("tab", name="Morph").click()
+    page.locator("#film").wait_for(state="attached")
+    page.evaluate(PLAY, {"url": "data:,", "orig_name": "a.gif"})
+    scrolls = page.evaluate("scrolls")
+    assert len(scrolls) >= 2 and set(scrolls) == {how}
+
+
 @pytest.mark.slow
 def test_photographs_come_back_in_their_format_without_their_secrets(page, tmp_path):
     image = Image.open(ASTRONAUT)
@@ -449,6 +505,57 @@ def test_what_is_saved_in_another_tab_is_not_this_edit(browser, url):
     assert asked.value.type == "beforeunload"
     asked.value.accept()
     context.close()
+
+
+# Whether someone who leaves the page is asked whether they mean it.
+ASKS = "() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+HUSHED = f"() => !({ASKS})()"
+
+
+def test_leaving_asks_as_long_as_an_edit_is_not_saved(page, pair, tmp_path):
+    first = upload(page, pair)
+    assert not page.evaluate(ASKS)
+    slider(page).fill("3")
+    edited = changed(page, first)
+    assert page.evaluate(ASKS)
+    click(page, "Face 2")  # of the same photograph: the edit of the first is still to be saved
+    second = changed(page, edited)
+    assert value(page) == 0 and page.evaluate(ASKS)
+    saved(page, "Save photograph", tmp_path)
+    page.wait_for_function(HUSHED)
+    slider(page).fill("-3")
+    third = changed(page, second)
+    assert page.evaluate(ASKS)
+    saved(page, "Save face", tmp_path)
+    page.wait_for_function(HUSHED)
+    click(page, "Undo")
+    assert changed(page, third) == second
+    assert page.evaluate(ASKS)
+    click(page, "Redo")
+    assert changed(page, second) == third
+    assert not page.evaluate(ASKS)
+    slider(page).fill("2")
+    fourth = changed(page, third)
+    with page.expect_download():
+        click(page, "Save face")
+        slider(page).fill("1")  # before the file is there, which does not hold this
+    changed(page, fourth)
+    page.wait_for_timeout(500)
+    assert page.evaluate(ASKS)
+    upload(page, ASTRONAUT)
+    assert not page.evaluate(ASKS)
+
+
+def test_what_was_applied_is_not_saved_by_that(page, tmp_path):
+    unedited = upload(page, ASTRONAUT)
+    slider(page).fill("3")
+    edited = changed(page, unedited)
+    page.get_by_role("button", name="More").click()
+    click(page, "Apply, and go on from here")
+    changed(page, edited)
+    assert value(page) == 0 and page.evaluate(ASKS)
+    saved(page, "Save face", tmp_path)
+    page.wait_for_function(HUSHED)
 
 
 DROP = """

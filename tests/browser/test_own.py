@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, ImageStat
 pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
+from test_access import open_tab
 from test_page import ASTRONAUT, changed, distance, saved, settled, slider
 
 from vaegan import Editor, OwnAttribute, custom
@@ -38,7 +39,7 @@ def blueness(image: Image.Image) -> float:
 
 
 def give(page: Page, which: int, files: list[Path]) -> None:
-    page.locator("#sets .drop input[type=file]").nth(which).set_input_files(files)
+    page.locator("#sets .drop").nth(which).locator("input[type=file]").set_input_files(files)
 
 
 def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
@@ -104,6 +105,26 @@ def test_two_sets_make_a_slider_that_can_be_kept(page, sets, tmp_path):
     give(page, 2, [kept])
     expect(page.get_by_text("There are 4 sliders already")).to_be_visible()
     expect(slider(page, "own3")).to_have_value("-2")
+
+
+def test_both_sets_may_be_filled_at_once(page, sets):
+    page.get_by_role("tab", name="Your own").click()
+    for which in range(2):
+        give(page, which, sets[which])
+    for title in ("With it", "Without it"):
+        expect(page.get_by_role("button", name=f"{title} 2", exact=False)).to_be_visible()
+    page.get_by_role("button", name="Make the slider").click()
+    expect(page.get_by_text("Left out, the face with it")).to_be_visible()
+    expect(page.locator("#sets .pictures button")).to_have_count(4)
+
+
+def test_the_picture_leaves_room_for_what_moves_it(visit):
+    """On a narrow screen it stays in sight, as the other tabs' do."""
+    page = visit(viewport={"width": 700, "height": 800})
+    for name, stage in (("Morph", "#morphed"), ("Your own", "#own-stage")):
+        open_tab(page, name)
+        width = page.locator(f"{stage} figure").evaluate("figure => figure.offsetWidth")
+        assert width == pytest.approx(0.46 * 800, abs=1), stage
 
 
 @pytest.mark.slow

@@ -349,8 +349,9 @@ def test_a_random_face_goes_to_the_editor(page):
 def test_examples_open(page):
     page.locator("#source .pictures button").first.click()
     expect(page.locator("#stage img")).to_be_visible()
+    unedited = settled(page)
     slider(page).fill("2")
-    settled(page)
+    assert distance(changed(page, unedited), unedited) > 0
 
 
 def test_the_controls_are_as_wide_as_the_picture(page):
