@@ -200,7 +200,8 @@ class Sitting:
 
     def forget(self) -> None:
         """Lets go of all faces."""
-        let_go(self, faces=(), views={}, before=None)
+        for name, nothing in {"faces": (), "views": {}, "before": None}.items():
+            object.__setattr__(self, name, nothing)  # whoever still holds it holds nothing then
 
     @property
     def face(self) -> Face:
@@ -224,12 +225,6 @@ class Sitting:
             for number, other in enumerate(self.faces)
         )
         return self.again(editor, faces, self.index, self.setting(Settings()).edits)
-
-
-def let_go(what: Any, **nothing: Any) -> None:
-    """Empties fields of what is frozen otherwise: whoever still holds it holds nothing then."""
-    for name, value in nothing.items():
-        object.__setattr__(what, name, value)
 
 
 def remember(what: Any) -> dict[str, str]:

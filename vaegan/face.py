@@ -32,6 +32,20 @@ class Face:
     warning: str = ""
 
 
+def shrunk(
+    photo: Image.Image, matrix: NDArray[np.float64], longest: int
+) -> tuple[Image.Image, NDArray[np.float64]]:
+    """A photograph whose longer side is `longest` at most, and what then takes it to the crop.
+
+    matrix: (2, 3), photograph to crop
+    """
+    scale = min(1.0, longest / max(photo.size))
+    if scale == 1:
+        return photo, matrix
+    small = photo.resize([max(1, round(side * scale)) for side in photo.size], images.RESAMPLE)
+    return small, matrix / [*np.divide(small.size, photo.size), 1]
+
+
 def thumbnail(face: Face, size: int) -> NDArray[np.uint8]:
     """The aligned crop at size×size: (size, size, 3)."""
     if len(face.crop) == size:

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaegan import align, images, latents, video
+from vaegan import align, latents, video
 from vaegan.editor import Editor, Turn
 from vaegan.errors import UserError, command_line
-from vaegan.face import Face, thumbnail
+from vaegan.face import Face, shrunk, thumbnail
 from vaegan.view import plain
 
 MOST = 250_000_000  # pixels of a film's different pictures, which take three bytes each of memory
@@ -63,10 +63,10 @@ def film(
     Raises:
         UserError: fewer than two faces, too large a film, or `whole` without a photograph.
     """
-    first = scaled(faces[0], size)
+    first = scaled(faces[0], size) if whole else faces[0]
     if whole and first.photo is None:
         raise UserError("The first face was drawn by the model: there is no photograph behind it.")
-    width, height = first.photo.size if whole and first.photo else (size, size)
+    width, height = first.photo.size if whole else (size, size)
     if (pixels := len(set(times.tolist())) * width * height) > MOST:
         raise UserError(
             f"This film would have {pixels / 1e6:.0f} million pixels, more than {MOST / 1e6:.0f}: "
@@ -122,14 +122,10 @@ def scaled(face: Face, longest: int) -> Face:
     """The face in a smaller copy of its photograph, whose longer side is `longest` at most."""
     if face.photo is None or face.matrix is None:
         return face
-    scale = min(1.0, longest / max(face.photo.size))
-    if scale == 1:
+    photo, matrix = shrunk(face.photo, face.matrix, longest)
+    if photo is face.photo:
         return face
-    width, height = (max(1, round(side * scale)) for side in face.photo.size)
-    stretch = np.array([width / face.photo.width, height / face.photo.height])
-    matrix = np.column_stack([face.matrix[:, :2] / stretch, face.matrix[:, 2]])
     side = min(len(face.crop), max(face.reconstruction.shape[-1], align.crop_size(matrix)))
-    photo = face.photo.resize((width, height), images.RESAMPLE)
     return replace(face, photo=photo, matrix=matrix, crop=thumbnail(face, side))
 
 

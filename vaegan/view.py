@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vaegan import align, blend, images
 from vaegan.blend import Base
-from vaegan.face import Face, thumbnail
+from vaegan.face import Face, shrunk, thumbnail
 from vaegan.settings import Settings
 
 
@@ -69,9 +69,7 @@ class PhotoView:
     @classmethod
     def of(cls, face: Face, photo: Image.Image, side: int) -> PhotoView:
         """photo: what to show around the face, of the size of `face.photo`; side: its longer."""
-        scale = min(1.0, side / max(photo.size))
-        small = photo.resize([max(1, round(s * scale)) for s in photo.size], images.RESAMPLE)
-        matrix = face.matrix / [*np.divide(small.size, photo.size), 1]
+        small, matrix = shrunk(photo, face.matrix, side)
         x = _tensor(thumbnail(face, align.crop_size(matrix)))
         box, grid = align.places(matrix, small.size)
         base = Base(x, face.reconstruction)
