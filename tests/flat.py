@@ -23,6 +23,7 @@ class FlatJudge:
 
     names = ("Smiling", "Male", "Young", "Bald")
     judged = ("Smiling", "Male", "Young")
+    extractor = "colours"
     reference = random(64, 3).half()
     # Red and blue go together in life.
     correlation = torch.eye(4) + 0.6 * torch.tensor(

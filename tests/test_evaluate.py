@@ -361,7 +361,10 @@ def test_a_model_without_vectors_is_measured_all_the_same(flat_faces):
         name, model, training = "bare", "a" * 64, {}
 
     judge = SimpleNamespace(
-        **{name: getattr(FlatJudge(), name) for name in ("names", "judged", "reference", "see")},
+        **{
+            name: getattr(FlatJudge(), name)
+            for name in ("names", "judged", "extractor", "reference", "see")
+        },
         correlation=FlatJudge.correlation,
         balanced_accuracy=torch.ones(4),
     )
@@ -421,6 +424,16 @@ def test_a_judge_of_another_set_is_refused(tmp_path, monkeypatch, flat_faces):
     )
     with pytest.raises(evaluate.JudgeError, match="another face set"):
         evaluate.prepare_judge(path, flat_faces)
+
+
+def test_a_second_opinion_is_not_the_first_judges(tmp_path, monkeypatch, flat_faces):
+    path = tmp_path / "judge.safetensors"
+    path.touch()
+    first = SimpleNamespace(dataset=flat_faces.fingerprint, network="efficientnet-lite0")
+    monkeypatch.setattr(evaluate.Judge, "load", lambda path: first)
+    assert evaluate.prepare_judge(path, flat_faces) is first
+    with pytest.raises(evaluate.JudgeError, match="looks with efficientnet-lite0"):
+        evaluate.prepare_judge(path, flat_faces, "efficientnet-lite2")
 
 
 def test_a_judge_that_could_not_be_saved_is_not_trained(tmp_path, flat_faces, monkeypatch):

