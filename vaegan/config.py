@@ -229,9 +229,11 @@ class TrainConfig(_Config):
         if not 0 <= self.edits <= 1:
             raise ConfigError(f"Edits are a share of the photographs, 0 to 1, not {self.edits}.")
         for name, value in self.to_dict().items():
-            if isinstance(value, int | float) and not 0 <= value < math.inf:
+            if not isinstance(value, int | float):
+                continue
+            if not 0 <= value < math.inf:
                 raise ConfigError(f"{name} is finite and not below 0, as {value} is not.")
-            if isinstance(value, int | float) and name != "seed" and value > LARGEST_NUMBER:
+            if name != "seed" and value > LARGEST_NUMBER:
                 raise ConfigError(f"{name} is at most {LARGEST_NUMBER:g}.")
 
 

@@ -40,7 +40,8 @@ from vaegan.view import FaceView, View
 
 MAX_CROP = 1024  # pixels; a larger face is edited at this size, and its texture is not lost by it
 PhotoLike = Image.Image | str | Path | bytes  # what a photograph may be given as
-Turn = AbstractContextManager[Any]  # for those who share the cores with others
+Turn = AbstractContextManager[Any]  # for those who share the cores with others …
+ALONE: Turn = nullcontext()  # … and for those who do not
 MOST_FACES = 8  # of a photograph, that are opened
 OUTSIDE = 0.3  # share of the crop outside the photograph from which on the user is warned
 
@@ -395,14 +396,13 @@ class Editor:
         return [images.to_pil(x) for x in self.decode(self.draw(n, truncation, seed))]
 
     @torch.no_grad()
-    def adopt(self, face: Face, turn: Turn | None = None) -> Face:
+    def adopt(self, face: Face, turn: Turn = ALONE) -> Face:
         """A face that another model opened, as this one sees it.
 
         A GAN has no encoder: its z is found by optimisation, in some seconds.
 
         turn: held while something is worked out, and let go between two steps of the search.
         """
-        turn = turn or nullcontext()
         x = images.from_pil(Image.fromarray(face.crop), self.config.resolution)[None]
         if self.encoder is None:
             z, steps = self.prior.mean[None], optimisation.FROM_AFAR
@@ -423,7 +423,7 @@ class Editor:
         with_images: Sequence[PhotoLike | Face],
         without_images: Sequence[PhotoLike | Face],
         name: str,
-        turn: Turn | None = None,
+        turn: Turn = ALONE,
     ) -> OwnAttribute:
         """A slider from two sets: photographs (their largest face), or faces already open.
 
@@ -435,7 +435,6 @@ class Editor:
             VectorError: a set is empty, or the name is no name.
             BadImage, FaceNotFound: a photograph that cannot be used.
         """
-        turn = turn or nullcontext()
 
         def latents_of(faces: Sequence[PhotoLike | Face]) -> Tensor:
             found = []

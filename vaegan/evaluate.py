@@ -146,13 +146,13 @@ def _distances(
     are photographs, since a Fréchet distance is the larger the fewer pictures there are.
     """
     kinds = dict(features)
-    ways = {"samples": False, "with echoes": True}
-    if editor.encoder is None:
-        del ways["with echoes"]  # a GAN cannot hear its own
-    for kind, echoes in ways.items():
+    for kind, echoes in (("samples", False), ("with echoes", True)):
+        if echoes and editor.encoder is None:
+            continue  # a GAN cannot hear its own
         drawn = editor.draw(extent.samples, truncation=1.0, seed=extent.seed, echoes=echoes)
         kinds[kind] = mapped(lambda z: judge.see(editor.decode(z))[1], drawn, label=kind)
-    kinds["as many samples"] = kinds[kind][: len(features["photographs"])]
+    as_drawn = kinds.get("with echoes", kinds["samples"])
+    kinds["as many samples"] = as_drawn[: len(features["photographs"])]
     reference = judge.reference.float()
     generator = torch.Generator().manual_seed(extent.seed)
     some = reference[torch.randperm(len(reference), generator=generator)[:KERNEL_REFERENCE]]

@@ -10,7 +10,6 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vaegan import align, latents, video
-from vaegan.editor import Editor, Turn
+from vaegan.editor import ALONE, Editor, Turn
 from vaegan.errors import UserError, command_line
 from vaegan.face import Face, shrunk, thumbnail
 from vaegan.view import plain
@@ -49,7 +48,7 @@ def film(
     size: int = 384,
     spherical: bool = False,
     whole: bool = False,
-    turn: Turn | None = None,
+    turn: Turn = ALONE,
 ) -> list[Image.Image]:
     """The frames of a morph along `faces`.
 
@@ -80,7 +79,7 @@ def film(
     for t, z in zip(times.tolist(), path, strict=True):
         if t in seen:
             continue
-        with turn or nullcontext():
+        with turn:
             pixels = plain(editor.decode(z[None]), side).astype(np.float32)
             for index, detail in enumerate(textures):
                 pixels += nearness(t, index, len(faces)) ** 2 * detail
