@@ -158,6 +158,8 @@ class Trainer:
         for optimizer in self.optimizers.values():
             _prepare(optimizer, self.device)
         if compile:
+            # One graph may bear two losses (`_backward`), whose first must leave it as it is.
+            torch._functorch.config.donated_buffer = False
             for network in self.model.networks.values():
                 network.compile()
         self.record = record
