@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch import config as functorch
 from tqdm import tqdm
 
 from vaegan import checkpoint, curves, distributed, eigenfaces, files, images
@@ -159,7 +160,7 @@ class Trainer:
             _prepare(optimizer, self.device)
         if compile:
             # One graph may bear two losses (`_backward`), whose first must leave it as it is.
-            torch._functorch.config.donated_buffer = False
+            functorch.donated_buffer = False
             for network in self.model.networks.values():
                 network.compile()
         self.record = record
