@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._functorch import config as functorch
 from tqdm import tqdm
 
 from vaegan import checkpoint, curves, distributed, eigenfaces, files, images
@@ -159,8 +158,10 @@ class Trainer:
         for optimizer in self.optimizers.values():
             _prepare(optimizer, self.device)
         if compile:
+            from torch._functorch import config  # private, so only where it is needed
+
             # One graph may bear two losses (`_backward`), whose first must leave it as it is.
-            functorch.donated_buffer = False
+            config.donated_buffer = False
             for network in self.model.networks.values():
                 network.compile()
         self.record = record
